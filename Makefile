@@ -1,0 +1,46 @@
+# Every command a newcomer needs. `make demo` is the place to begin.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test check lint docs bench crash clean constraints
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit("Points Hub needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/hub demo $(if $(ONCE),--once)
+
+test: install
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: install
+	$(BIN)/cog -r README.md docs/*.md docs/connectors/*.md
+
+check: lint test
+	$(BIN)/cog --check README.md docs/*.md docs/connectors/*.md
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+crash: install
+	$(BIN)/hub crashtest --runs 50
+	$(BIN)/hub crashtest --runs 5 --negative-control
+
+constraints:
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --quiet --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) demo-data

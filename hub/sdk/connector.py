@@ -1,0 +1,170 @@
+"""The contract between the hub and one platform.
+
+A connector reads the envelope of a webhook (who sent it, which event, when) and performs outbound
+actions. What the contents mean (which member, how much) is the mapping file's business.
+Nothing here opens a socket: the hub hands a `Client` to the methods that need one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, ClassVar, Self
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from hub.sdk.errors import Rejected
+from hub.sdk.http import Client
+from hub.sdk.webhook import Answer, SourceEvent, Webhook
+
+
+class Settings(BaseModel):
+    """A connection's settings. Secret ones are `SecretStr`: they stay out of logs, reprs and docs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What a platform gave back for a call it accepted. `remote_id` is its id of what was written."""
+
+    remote_id: str = ""
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of an action's parameters, filled by the `outbound:` part of a mapping file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a connector can do at its platform.
+
+    Attributes:
+        summary: one line for the docs.
+        params: the parameters it takes.
+        idempotent: how a repeat of the call has one effect, in words for the docs.
+        run: (connector, params, client) -> Receipt; raises TryLater or Rejected.
+        target: the parameter that names the record it overwrites. A newer call for the same target makes an
+            older unsent one needless, and the two are never in flight together. None: every call counts.
+    """
+
+    summary: str
+    params: type[Params]
+    idempotent: str
+    run: Callable[[Any, Any, Client], Receipt]
+    target: str | None = None
+
+
+class Connector:
+    """One platform. Subclass it, fill the facts, override what the platform needs.
+
+    An instance belongs to one connection: `self.settings` is typed by `Settings`.
+    """
+
+    # Facts. The admin form, the docs table and log redaction come from them.
+    name: ClassVar[str]
+    label: ClassVar[str]
+    docs_url: ClassVar[str]
+    api_version: ClassVar[str]
+    verified_on: ClassVar[date]
+    """The day the facts in this module were last held against the vendor's pages."""
+    Settings: ClassVar[type[Settings]] = Settings
+    events: ClassVar[Mapping[str, str]] = {}
+    """Vendor event type -> canonical event name, as the shipped mapping has it."""
+    actions: ClassVar[Mapping[str, Action]] = {}
+    keep_headers: ClassVar[Sequence[str]] = ()
+    """Request headers that `parse` reads. The inbox keeps these and no others."""
+    signed: ClassVar[bool] = True
+    """False only where the platform cannot sign: the connection then needs a written waiver."""
+    probes: ClassVar[Sequence[str]] = ()
+    """HTTP methods besides POST with which the platform tests the address ("GET", "HEAD")."""
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    @classmethod
+    def with_settings(cls, **settings: Any) -> Self:
+        """Make a connector from plain values; they are validated like the file's."""
+        return cls(cls.Settings(**settings))
+
+    # Inbound, all pure. The order of a request: verify, answer, delivery_id, (stored), parse.
+
+    def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
+        """Return when the webhook is proven to come from the platform. `webhook.received_at` is now.
+
+        Args:
+            webhook: the request with all its headers.
+            secrets: every live secret of the connection, newest first.
+
+        Raises:
+            NotVerified: with one of its reasons. Hostile input never causes anything else.
+        """
+        raise NotImplementedError
+
+    def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
+        """Return the headers the platform would send for this body, URL and time: the sender's side.
+
+        `hub send`, the demo and the tests use it. It includes the content type and event headers already in
+        `webhook.headers` only where the platform signs them.
+        """
+        raise NotImplementedError
+
+    def answer(self, webhook: Webhook) -> Answer | None:
+        """Return what the platform wants to read, or None for an empty 200. Called after `verify`."""
+        return None
+
+    def delivery_id(self, webhook: Webhook) -> str | None:
+        """Return the platform's id of this delivery, the same when it is retried.
+
+        None: the platform sends none, and the hash of the body stands in.
+        """
+        return None
+
+    def parse(self, webhook: Webhook) -> list[SourceEvent]:
+        """Return what happened, in order. Only `keep_headers` are there.
+
+        Raises:
+            Malformed: not what the platform documents. The webhook is parked for a person to see.
+        """
+        raise NotImplementedError
+
+    def sample_headers(self, event_type: str) -> dict[str, str]:
+        """Return the unsigned headers a sample of this event type is sent with."""
+        return {"Content-Type": "application/json"}
+
+    def fetch(self, event: SourceEvent, client: Client) -> Any:
+        """Return the payload of a notification event, read from the platform.
+
+        Raises:
+            TryLater: the platform does not answer now.
+            Rejected: it never will (gone, not allowed).
+        """
+        raise NotImplementedError
+
+    # Outbound.
+
+    def perform(self, action: str, params: Params, client: Client) -> Receipt:
+        """Do one action.
+
+        Raises:
+            TryLater: it may work later.
+            Rejected: it never will.
+        """
+        spec = self.actions.get(action)
+        if spec is None:
+            raise Rejected(f"{self.label} has no action {action!r}")
+        return spec.run(self, params, client)
+
+    def probe(self, client: Client) -> str:
+        """Return one line that says who we are at the platform, for `hub doctor`. Costs one cheap read.
+
+        Raises:
+            TryLater, Rejected: with the sentence the admin needs.
+        """
+        raise NotImplementedError
+
+    def redactions(self) -> list[str]:
+        """Return every secret value in the settings: none may appear in a log, an attempt or a page."""
+        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
+        return [v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value()]

@@ -1,0 +1,251 @@
+"""Canonical events: what the hub understands, whoever reported it.
+
+Names are `noun.verb`. Amounts are integer minor units (cents) with their ISO 4217 currency beside them;
+times are aware. A mapping file fills these models; the programme file reads them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+Minor = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+"""An amount in minor units, zero or more."""
+Currency = Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+"""A fact key: what happened, independent of who reported it, as 'shopify:order/5551'."""
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of everything in a canonical event."""
+
+
+class MemberRef(Value, kw_only=True):
+    """How the source names a person. At least one of id, email and phone, or nobody can be found.
+
+    Attributes:
+        id: the platform's own id of the customer.
+        email_verified, phone_verified: the platform vouches that the person owns it.
+    """
+
+    id: str = ""
+    email: str = ""
+    email_verified: bool = False
+    phone: str = ""
+    phone_verified: bool = False
+    name: str = ""
+    locale: str = ""
+
+
+class Line(Value, kw_only=True):
+    """One line of an order."""
+
+    id: str
+    net_minor: Minor
+    quantity: int = 1
+    product: str = ""
+    sku: str = ""
+    category: str = ""
+    gift_card: bool = False
+
+
+class Order(Value, kw_only=True):
+    """What was bought.
+
+    Attributes:
+        id: the order's id at the source.
+        net_minor: goods after discounts, without tax and shipping.
+        gross_minor: all the customer paid.
+    """
+
+    id: str
+    currency: Currency
+    net_minor: Minor
+    gross_minor: Minor
+    number: str = ""
+    channel: str = ""
+    tags: list[str] = []
+    lines: list[Line] = []
+
+
+class Refund(Value, kw_only=True):
+    """Money that went back. Give `gross_minor` or both; a platform that reports running totals sets `total`.
+
+    Attributes:
+        id: the refund's id at the source.
+        gross_minor: all that went back, tax and shipping included.
+        net_minor: the goods' part of it; None where the source does not say, then it is taken in
+            proportion to the order.
+        total: the amounts are the order's running total, not this refund alone.
+    """
+
+    id: str
+    currency: Currency
+    gross_minor: Minor
+    net_minor: Minor | None = None
+    total: bool = False
+
+
+class Deal(Value, kw_only=True):
+    id: str
+    name: str = ""
+    amount_minor: Minor
+    currency: Currency
+
+
+class Invoice(Value, kw_only=True):
+    id: str
+    number: str = ""
+    total_minor: Minor
+    currency: Currency
+
+
+class Change(Value, kw_only=True):
+    """A consent as it now stands."""
+
+    purpose: str
+    channel: str
+    granted: bool
+
+
+class Command(Value, kw_only=True):
+    """Words a person typed at the hub in a chat."""
+
+    name: str
+    text: str = ""
+    user: str = ""
+    reply_url: str = ""
+
+
+class Decision(Value, kw_only=True):
+    """A button pressed on an approval."""
+
+    approval: str
+    approved: bool
+    user: str = ""
+    reply_url: str = ""
+
+
+class Event(Value, kw_only=True):
+    """Base of canonical events.
+
+    Attributes:
+        fact: the business fact, the same whoever reports it.
+        same_as: other names of the same fact, by which another source may know it.
+        occurred_at: by the source's clock.
+        member: who it is about.
+        test: from the platform's test mode.
+    """
+
+    name: ClassVar[str]
+
+    fact: Key
+    same_as: list[Key] = []
+    occurred_at: Instant
+    member: MemberRef = MemberRef()
+    test: bool = False
+
+
+class PurchasePaid(Event, kw_only=True):
+    name = "purchase.paid"
+    order: Order
+
+
+class PurchaseRefunded(Event, kw_only=True):
+    """`of` is the fact key of the purchase (any of its names)."""
+
+    name = "purchase.refunded"
+    of: Key
+    refund: Refund
+
+
+class PurchaseCancelled(Event, kw_only=True):
+    """The purchase is off: whatever it still holds goes back. `of` is its fact key."""
+
+    name = "purchase.cancelled"
+    of: Key
+    reason: str = ""
+
+
+class PurchaseReinstated(Event, kw_only=True):
+    """An earlier cancellation is taken back (a dispute won, a refund that failed). `of` as above."""
+
+    name = "purchase.reinstated"
+    of: Key
+
+
+class DealWon(Event, kw_only=True):
+    name = "deal.won"
+    deal: Deal
+
+
+class DealReopened(Event, kw_only=True):
+    """A won deal is won no more. `of` is its fact key."""
+
+    name = "deal.reopened"
+    of: Key
+    reason: str = ""
+
+
+class InvoicePaid(Event, kw_only=True):
+    name = "invoice.paid"
+    invoice: Invoice
+
+
+class MemberCreated(Event, kw_only=True):
+    name = "member.created"
+    attributes: dict[str, Any] = {}
+
+
+class MemberUpdated(Event, kw_only=True):
+    name = "member.updated"
+    attributes: dict[str, Any] = {}
+
+
+class MemberMerged(Event, kw_only=True):
+    """The platform made two customers one: `merged` goes into `member`."""
+
+    name = "member.merged"
+    merged: MemberRef
+
+
+class MemberErased(Event, kw_only=True):
+    name = "member.erased"
+    request: str = ""
+
+
+class ConsentChanged(Event, kw_only=True):
+    name = "consent.changed"
+    consent: Change
+
+
+class CommandReceived(Event, kw_only=True):
+    name = "command.received"
+    command: Command
+
+
+class ApprovalDecided(Event, kw_only=True):
+    name = "approval.decided"
+    decision: Decision
+
+
+class CustomEvent(Event, kw_only=True):
+    """A happening of the merchant's own, named in the mapping as `custom.something`."""
+
+    name = "custom"
+    data: dict[str, Any] = {}
+
+
+CATALOGUE: dict[str, type[Event]] = {model.name: model for model in Event.__subclasses__()}
+"""Every canonical event by name; `custom.*` names are CustomEvent."""
+
+TAKES_BACK = {"purchase.refunded", "purchase.cancelled", "deal.reopened"}
+"""Events that reverse what another fact earned; they name it in `of`."""
+
+
+def model_of(name: str) -> type[Event] | None:
+    """Return the model of a canonical event name, or None when there is none."""
+    return CustomEvent if name.startswith("custom.") else CATALOGUE.get(name)

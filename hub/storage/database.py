@@ -1,0 +1,133 @@
+"""Connections to SQLite or PostgreSQL: the one place that knows how they differ in locking."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a 2xx promises that the event survives a power cut
+    "wal_autocheckpoint=4000",
+    "cache_size=-32000",
+    "busy_timeout=10000",
+    "foreign_keys=ON",
+)
+
+
+class Database:
+    """The hub's storage.
+
+    Attributes:
+        hub: engine of the HUB tables.
+        inbox: engine of the INBOX tables; the same engine on PostgreSQL, a second file on SQLite.
+        commit_delay_s: added to every commit by benchmarks that stand in for a slower disk.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 16, commit_delay_s: float = 0.0) -> None:
+        parsed = sa.make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.commit_delay_s = commit_delay_s
+        # SQLite's busy handler polls and is no queue: writers of one process wait here in line instead.
+        self._turn = threading.RLock() if self.is_sqlite else None
+        if self.is_sqlite:
+            path = Path(parsed.database or "points.db")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.path: Path | None = path
+            self.inbox_path: Path | None = path.with_name(f"{path.stem}-inbox{path.suffix}")
+            self.hub = self._sqlite(path, pool_size)
+            self.inbox = self._sqlite(self.inbox_path, pool_size)
+        else:
+            self.path = self.inbox_path = None
+            parsed = parsed.set(drivername="postgresql+psycopg")
+            self.hub = self.inbox = self._engine(parsed, pool_size)
+
+    def _engine(self, url: sa.URL, pool_size: int, **arguments: Any) -> sa.Engine:
+        return sa.create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            json_serializer=lambda value: msgspec.json.encode(value).decode(),
+            json_deserializer=msgspec.json.decode,
+            **arguments,
+        )
+
+    def _sqlite(self, path: Path, pool_size: int) -> sa.Engine:
+        engine = self._engine(
+            sa.URL.create("sqlite", database=str(path)),
+            pool_size,
+            connect_args={"isolation_level": None, "check_same_thread": False, "timeout": 10.0},
+        )
+
+        @sa.event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: sa.Connection) -> None:
+            mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+            connection.exec_driver_sql(f"BEGIN {mode}")
+
+        return engine
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Open a transaction on the HUB tables; commit at the end, roll back on an exception.
+
+        On SQLite it holds the write lock from the start (BEGIN IMMEDIATE): a transaction that read first and
+        wrote later could meet another writer half way.
+        """
+        if self._turn is None:
+            with self.hub.begin() as connection:
+                yield connection
+            return
+        with self._turn, self.hub.connect() as raw:
+            connection = raw.execution_options(sqlite_begin="IMMEDIATE")
+            with connection.begin():
+                yield connection
+                self._slow_disk()
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Open a read transaction on the HUB tables: one consistent view."""
+        with self.hub.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def read_inbox(self) -> Iterator[sa.Connection]:
+        """Open a read transaction on the INBOX tables."""
+        with self.inbox.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write_inbox(self) -> Iterator[sa.Connection]:
+        """Open a short write on the INBOX tables (pruning, refusals); accepting has its own writer."""
+        with self.inbox.connect() as raw:
+            connection = raw.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else raw
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.hub.dispose()
+        self.inbox.dispose()
+
+    def _slow_disk(self) -> None:
+        if self.commit_delay_s:
+            threading.Event().wait(self.commit_delay_s)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an INSERT for this dialect that can say `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    return insert(table)

@@ -1,0 +1,411 @@
+"""Every table, in the order the pipeline writes them.
+
+Two groups. INBOX is written by the accepting side alone, HUB by the processing side alone: on SQLite they
+are two files, so that neither waits for the other's lock; on PostgreSQL they share a database.
+Times are microseconds since 1970 in UTC (`Instant`); ids are UUIDv7 unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
+
+
+def to_us(at: datetime) -> int:
+    """Return an aware time as microseconds since 1970, exactly."""
+    return (at - _EPOCH) // _US
+
+
+def from_us(us: int) -> datetime:
+    """Return the aware UTC time of `us` microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+class Instant(sa.TypeDecorator[datetime]):
+    """An aware datetime kept as an integer: sorts and compares alike in every database, exact to the microsecond."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
+        return None if value is None else (value - _EPOCH) // _US
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+Id = sa.Uuid(as_uuid=False)
+Json = sa.JSON().with_variant(JSONB(), "postgresql")
+Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""64 bits everywhere; SQLite auto-numbers only what is spelt INTEGER."""
+
+PROGRAMME = "00000000-0000-0000-0000-000000000000"
+"""The owner of the programme's own accounts (issued, expired, reversed ...)."""
+
+INBOX = sa.MetaData()
+HUB = sa.MetaData()
+
+
+def _partial(name: str, *columns: str, where: str) -> sa.Index:
+    """Return an index of few rows: it stays small however long the history grows."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+# --- accepted webhooks -------------------------------------------------------------------------------------
+
+inbox = sa.Table(
+    "inbox",
+    INBOX,
+    sa.Column("id", Big, primary_key=True),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("delivery_id", sa.Text, nullable=False, comment="the platform's, else the body's hash"),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("headers", sa.Text, nullable=False, comment="JSON; only those the connector keeps"),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("body_hash", sa.LargeBinary, nullable=False, comment="SHA-256 of the raw body"),
+    sa.Column("verdict", sa.Text, nullable=False, comment="verified, or waived where hub.yaml says so"),
+    # The row is the job. PostgreSQL claims rows by it; on SQLite the cursor in the hub's file does that.
+    sa.Column("pending", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.UniqueConstraint("connection", "delivery_id"),
+    sa.Index("inbox_received", "received_at"),
+    sa.Index("inbox_pending", "id", postgresql_where=sa.text("pending")).ddl_if(dialect="postgresql"),
+)
+
+inbox_body = sa.Table(
+    "inbox_body",
+    INBOX,
+    sa.Column("id", Big, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False, comment="zstandard frame of the raw body"),
+)
+
+refused = sa.Table(
+    "refused",
+    INBOX,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True, comment="UTC, 2026-11-21"),
+    sa.Column("count", sa.Integer, nullable=False),
+)
+
+refused_sample = sa.Table(
+    "refused_sample",
+    INBOX,
+    sa.Column("id", Big, primary_key=True),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("body_hash", sa.LargeBinary, nullable=False),
+    sa.Column("header_names", sa.Text, nullable=False, comment="comma separated; no values"),
+    sa.Column("wrong_turn", sa.Text, nullable=False, comment="what would have matched, or empty"),
+    sa.Index("refused_sample_at", "at"),
+)
+
+
+# --- what happened -----------------------------------------------------------------------------------------
+
+cursor = sa.Table(
+    "cursor",
+    HUB,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("position", Big, nullable=False),
+)
+
+version = sa.Table(
+    "version",
+    HUB,
+    sa.Column("hash", sa.Text, primary_key=True, comment="SHA-256 of the file, hex"),
+    sa.Column("kind", sa.Text, nullable=False, comment="mapping, program"),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("loaded_at", Instant, nullable=False),
+)
+
+event = sa.Table(
+    "event",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("inbox_id", Big, nullable=False),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("source_id", sa.Text, nullable=False, comment="the happening's id at the platform"),
+    sa.Column("part", sa.Integer, nullable=False, comment="a mapping may emit several events of one"),
+    sa.Column("type", sa.Text, nullable=False, comment="the vendor's word"),
+    sa.Column("name", sa.Text, comment="the canonical name, once mapped"),
+    sa.Column("fact", sa.Text),
+    sa.Column("occurred_at", Instant, nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    # done | witness | ignored | parked | waiting (for `waits_for`) | unassigned | ready (at next_at) | fetching
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="why it is in that state"),
+    sa.Column("member", Id),
+    sa.Column("mapping_version", sa.Text),
+    sa.Column("data", Json, comment="the canonical event without the person"),
+    sa.Column("payload", sa.LargeBinary, comment="zstandard JSON of what was fetched"),
+    sa.Column("waits_for", sa.Text, comment="a fact key"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_at", Instant),
+    sa.Column("lease_until", Instant),
+    sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
+    sa.UniqueConstraint("connection", "source_id", "part"),
+    sa.Index("event_inbox", "inbox_id"),
+    _partial("event_ready", "next_at", where="state in ('ready', 'fetching')"),
+    _partial("event_open", "state", "id", where="state in ('parked', 'waiting', 'unassigned')"),
+    _partial("event_waits", "waits_for", where="waits_for is not null"),
+    sa.Index("event_member", "member", "id"),
+)
+
+fact = sa.Table(
+    "fact",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True, comment="any name of the fact"),
+    sa.Column("canonical", sa.Text, nullable=False, comment="the name under which it was posted"),
+    sa.Column("event", Id, nullable=False, comment="which event brought this name"),
+)
+
+
+# --- people ------------------------------------------------------------------------------------------------
+
+member = sa.Table(
+    "member",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, comment="active, merged, erased"),
+    sa.Column("merged_into", Id),
+    sa.Column("salt", sa.LargeBinary, comment="for digests of personal data; erased with the person"),
+    sa.Column("tier", sa.Text, nullable=False, server_default=""),
+    # The chain's head. The row is also the lock that orders everything done to one member.
+    sa.Column("seq", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("head", sa.LargeBinary, nullable=False, server_default=""),
+    sa.Column("posted_at", Instant, comment="of the last posting; never goes back"),
+)
+
+identity = sa.Table(
+    "identity",
+    HUB,
+    sa.Column("source", sa.Text, primary_key=True, comment="a connection's name, email or phone"),
+    sa.Column("value", sa.Text, primary_key=True),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("event", Id, comment="the evidence"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("identity_member", "member"),
+)
+"""What proves who somebody is: a platform's own id, or an address the platform vouches for."""
+
+contact = sa.Table(
+    "contact",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True, comment="email, phone, name, locale"),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("event", Id),
+    sa.Index("contact_value", "kind", "value"),
+)
+"""What we were told about somebody; the latest wins, nothing is proved by it."""
+
+hint = sa.Table(
+    "hint",
+    HUB,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, primary_key=True),
+    sa.Column("event", Id, primary_key=True),
+)
+"""An unassigned event can be claimed by whoever later proves to own this address."""
+
+
+# --- the ledger: append-only by trigger --------------------------------------------------------------------
+
+posting = sa.Table(
+    "posting",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False, comment="1, 2, 3 ... for each member"),
+    sa.Column("key", sa.Text, nullable=False, unique=True, comment="idempotency key; never expires"),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, comment="earn, activate, expire, reverse, reinstate ..."),
+    sa.Column("occurred_at", Instant, nullable=False, comment="theirs"),
+    sa.Column("posted_at", Instant, nullable=False, comment="ours; never goes back for a member"),
+    sa.Column("reverses", Id, comment="the earning this takes from or gives back to"),
+    sa.Column("event", Id, comment="what caused it; none for scheduled work"),
+    sa.Column("program_version", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("prev_hash", sa.LargeBinary, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("member", "seq"),
+    _partial("posting_reverses", "reverses", where="reverses is not null"),
+    _partial("posting_event", "event", where="event is not null"),
+    sa.Index("posting_at", "posted_at"),
+)
+
+leg = sa.Table(
+    "leg",
+    HUB,
+    sa.Column("posting", Id, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("owner", Id, nullable=False, comment="the member, or PROGRAMME"),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("bucket", sa.Text, nullable=False, comment="pending active held debt; issued expired reversed ..."),
+    sa.Column("delta", Big, nullable=False),
+    sa.CheckConstraint("delta <> 0"),
+)
+
+award = sa.Table(
+    "award",
+    HUB,
+    sa.Column("posting", Id, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("origin", Id, nullable=False, comment="the earning; its reversals carry it too"),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("lot", Id, nullable=False),
+    sa.Column("wanted", Big, nullable=False, comment="before caps"),
+    sa.Column("points", Big, nullable=False, comment="given; negative when taken back"),
+    sa.Index("award_origin", "origin"),
+)
+
+lot = sa.Table(
+    "lot",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("posting", Id, nullable=False),
+    sa.Column("amount", Big, nullable=False),
+    sa.Column("pending", Big, nullable=False),
+    sa.Column("active", Big, nullable=False),
+    sa.Column("held", Big, nullable=False),
+    sa.Column("available_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, comment="null: never"),
+    sa.CheckConstraint("pending >= 0 and active >= 0 and held >= 0"),
+    sa.Index("lot_posting", "posting"),
+    _partial("lot_open", "member", "wallet", where="pending + active + held > 0"),
+    _partial("lot_activates", "available_at", where="pending > 0"),
+    _partial("lot_expires", "expires_at", where="expires_at is not null and pending + active > 0"),
+)
+
+lot_move = sa.Table(
+    "lot_move",
+    HUB,
+    sa.Column("posting", Id, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("lot", Id, nullable=False),
+    sa.Column("bucket", sa.Text, nullable=False),
+    sa.Column("delta", Big, nullable=False),
+    sa.Index("lot_move_lot", "lot"),
+)
+
+balance = sa.Table(
+    "balance",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("wallet", sa.Text, primary_key=True),
+    sa.Column("pending", Big, nullable=False),
+    sa.Column("active", Big, nullable=False),
+    sa.Column("held", Big, nullable=False),
+    sa.Column("debt", Big, nullable=False, comment="zero or less"),
+    sa.CheckConstraint("pending >= 0 and active >= 0 and held >= 0 and debt <= 0"),
+)
+"""Members only. The programme's own balances are sums of legs: one row that every posting updates would
+make all writers wait for each other."""
+
+earning = sa.Table(
+    "earning",
+    HUB,
+    sa.Column("fact", sa.Text, primary_key=True, comment="canonical fact key"),
+    sa.Column("posting", Id, nullable=False),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("event", Id, nullable=False),
+    sa.Column("program_version", sa.Text, nullable=False, comment="what priced it prices its refunds"),
+    sa.Column("net_minor", Big, nullable=False),
+    sa.Column("gross_minor", Big, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Index("earning_member", "member"),
+)
+
+refund = sa.Table(
+    "refund",
+    HUB,
+    sa.Column("fact", sa.Text, primary_key=True, comment="canonical fact key of the purchase"),
+    sa.Column("source", sa.Text, primary_key=True, comment="which connection says so"),
+    sa.Column("refund_id", sa.Text, primary_key=True),
+    sa.Column("gross_minor", Big, nullable=False),
+    sa.Column("net_minor", Big, comment="null: in proportion"),
+    sa.Column("total", sa.Boolean, nullable=False, comment="a running total of the source"),
+    sa.Column("event", Id, nullable=False),
+)
+
+
+# --- what goes out -----------------------------------------------------------------------------------------
+
+outbox = sa.Table(
+    "outbox",
+    HUB,
+    sa.Column("id", Id, primary_key=True, comment="also the idempotency key of every try"),
+    sa.Column("connection", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, comment="what it overwrites; a newer row for it replaces an unsent older one"),
+    sa.Column("params", Json, nullable=False),
+    sa.Column("dedupe", sa.Text, nullable=False, unique=True),
+    sa.Column("member", Id),
+    sa.Column("event", Id),
+    sa.Column("posting", Id),
+    sa.Column("created_at", Instant, nullable=False),
+    # ready (at next_at) | sending (until lease_until) | done | replaced | dead
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_at", Instant),
+    sa.Column("lease_until", Instant),
+    sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("done_at", Instant),
+    sa.Column("remote_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    _partial("outbox_fresh", "connection", "next_at", where="state = 'ready' and attempts = 0"),
+    _partial("outbox_retry", "connection", "next_at", where="state = 'ready' and attempts > 0"),
+    _partial("outbox_sending", "lease_until", where="state = 'sending'"),
+    _partial("outbox_dead", "id", where="state = 'dead'"),
+    _partial("outbox_target", "connection", "action", "target", where="target is not null and state in ('ready', 'sending')"),
+    _partial("outbox_posting", "posting", where="posting is not null"),
+)
+
+attempt = sa.Table(
+    "attempt",
+    HUB,
+    sa.Column("outbox", Id, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("elapsed_ms", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False, comment="delivered, try_later, rejected"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("exchanges", sa.LargeBinary, nullable=False, comment="zstandard JSON list, secrets struck out"),
+    sa.Index("attempt_at", "at"),
+)
+
+breaker = sa.Table(
+    "breaker",
+    HUB,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False, comment="closed, open, half_open"),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("probe_at", Instant),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+)
+
+oauth_token = sa.Table(
+    "oauth_token",
+    HUB,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False, comment="encrypted access and refresh token"),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("updated_at", Instant, nullable=False),
+)
