@@ -2,16 +2,41 @@
 
 accept    verify -> store                                             commit, then 2xx
 process   parse -> map -> identify -> price -> post -> fan out        one transaction for many events
-deliver   claim -> call the platform -> record
+deliver   claim -> call the platform -> record                        `hub.outbox`, told in its own words
+
+`process` takes webhooks as they were accepted; `catch_up` takes events that could not be finished at once:
+those whose record must be fetched first, and those that get a second chance.
 """
 
 from __future__ import annotations
 
-from hub.connections import Connection
-from hub.inbox import Inbox, Row
-from hub.sdk import Answer, Webhook
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-ACCEPTED = Answer(b"", "text/plain; charset=utf-8", 200)
+import sqlalchemy as sa
+import structlog
+
+from hub import effects, inbox, journal
+from hub.connections import Connection
+from hub.facts import Facts
+from hub.fanout import fan_out
+from hub.inbox import Inbox, Row
+from hub.journal import Entry
+from hub.ledger import Book
+from hub.members import Directory
+from hub.reading import read, read_again
+from hub.sdk import Answer, Webhook
+from hub.values import Posted
+
+if TYPE_CHECKING:
+    from hub.hub import Hub
+
+BATCH = 200
+"""Webhooks in one transaction. More gain little and hold the write lock longer."""
+
+ACCEPTED = Answer()
+
+log = structlog.get_logger()
 
 
 def accept(connection: Connection, webhook: Webhook, inbox: Inbox) -> Answer:
@@ -28,3 +53,121 @@ def accept(connection: Connection, webhook: Webhook, inbox: Inbox) -> Answer:
     if answer is None or answer.store:
         inbox.put(Row.of(connection, webhook))  # returns after the commit
     return answer or ACCEPTED
+
+
+def process(hub: Hub, limit: int = BATCH) -> int:
+    """Bring up to `limit` accepted webhooks to the ledger and the outbox; return how many were taken.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the database is away or busy; nothing happened, try again.
+    """
+
+    def attempt(settle: Settle) -> int:
+        with hub.intake.batch(limit) as (rows, transaction):
+            if not rows:
+                return 0
+            entries = [entry for row in rows for entry in read(hub, row)]
+            with transaction() as tx:
+                posted = settle(hub, tx, entries)
+        hub.tell(entries, posted)
+        return len(rows)
+
+    return _isolating(attempt)
+
+
+def catch_up(hub: Hub, limit: int = BATCH) -> int:
+    """Fetch and finish events that are due; return how many were taken.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: as `process`; the events come back when their lease runs out.
+    """
+    with hub.database.write() as tx:
+        claimed = journal.claim_ready(tx, hub.clock(), limit)
+    if not claimed:
+        return 0
+    with hub.database.read_inbox() as connection:
+        rows = {row.id: row for row in inbox.get(connection, sorted({claim.inbox_id for claim in claimed}))}
+    entries = [entry for claim in claimed for entry in read_again(hub, claim, rows.get(claim.inbox_id))]
+    claims = {claim.id: claim.fence for claim in claimed}
+
+    def attempt(settle: Settle) -> int:
+        with hub.database.write() as tx:
+            ours = journal.still_ours(tx, claims)
+            posted = settle(hub, tx, [e for e in entries if not e.stored or e.id in ours])
+        hub.tell(entries, posted)
+        return len(claimed)
+
+    return _isolating(attempt)
+
+
+def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted]:
+    """Bring read events to the ledger and the outbox, and write down what became of each."""
+    now = hub.clock()
+    entries = journal.unsettled(tx, entries)
+    live = [entry for entry in entries if entry.state == "done" and entry.canonical is not None]
+
+    # Identify.
+    directory = Directory.open(
+        tx,
+        [(entry.connection, ref) for entry in live for ref in effects.people(entry)],
+        match=hub.program.identity.match,
+        enrol=hub.program.identity.enrol == "automatic",
+        now=now,
+    )
+    for entry in live:
+        entry.member = directory.resolve(entry.connection, entry.canonical.member, entry.id)
+    directory.flush()
+
+    # Price and post.
+    facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
+    book = Book.open(
+        tx,
+        {entry.member for entry in live if entry.member},
+        now=now,
+        programs=hub.programs,
+        origins=[fact for entry in live if (fact := facts.canonical(effects.origin(entry)))],
+    )
+    step = effects.Step(hub.program, book, facts, directory)
+    for entry in live:
+        effects.apply(step, entry)
+    facts.flush()
+    book.flush(tx)
+    directory.flush()
+    journal.write(tx, entries)
+    journal.wake_waiting(tx, step.learnt, now)
+
+    # Fan out.
+    fan_out(hub, tx, directory, book, live)
+    return book.posted
+
+
+def settle_apart(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted]:
+    """As `settle`, each event behind a savepoint of its own: one that breaks is parked, the others go on."""
+    posted: list[Posted] = []
+    for entry in entries:
+        try:
+            with tx.begin_nested():
+                posted += settle(hub, tx, [entry])
+        except sa.exc.OperationalError:
+            raise
+        except Exception as error:
+            log.exception("an event is parked", action="event_parked", event_id=entry.id, connection=entry.connection)
+            entry.park(f"processing failed: {type(error).__name__}: {error}")
+            with tx.begin_nested():
+                settle(hub, tx, [entry])
+    return posted
+
+
+Settle = Callable[["Hub", sa.Connection, Sequence[Entry]], list[Posted]]
+T = TypeVar("T")
+
+
+def _isolating(attempt: Callable[[Settle], T]) -> T:
+    """Run a transaction over a batch; where one event breaks it, run it again with each event apart."""
+    try:
+        return attempt(settle)
+    except sa.exc.OperationalError:
+        raise
+    except Exception as error:
+        log.warning("a batch is taken apart", action="batch_isolated", error=f"{type(error).__name__}: {error}"[:500])
+        return attempt(settle_apart)

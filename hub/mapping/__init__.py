@@ -1,4 +1,4 @@
-'''Mapping files: what a platform's events mean, in YAML that an admin can change without a release.
+"""Mapping files: what a platform's events mean, in YAML that an admin can change without a release.
 
 Pure: values in, values out; no database and no clock. One file is loaded and checked whole, then applied to
 many events from any thread.
@@ -36,7 +36,7 @@ A running hub keeps its files in a store, which swaps in a changed file only whe
     store.problems                                              # {path: [Problem]}: what is wrong with the files now
 
 Plugins bring CEL functions of their own with `functions=[hub.expressions.Function(...)]` to `load` and `MappingStore`.
-'''
+"""
 
 from hub.mapping.diff import Change, diff
 from hub.mapping.explain import FieldReport, RuleReport, explain

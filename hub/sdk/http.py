@@ -55,6 +55,10 @@ class Exchange:
     error: str = ""
 
 
+class AnswerTooLarge(requests.RequestException):
+    """The answer is longer than MAX_RESPONSE; the call may have taken effect."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """An answer a platform gave, already read."""
@@ -138,6 +142,9 @@ def unreachable(error: requests.RequestException) -> TryLater | Rejected:
     """Return what a call without an answer means."""
     if isinstance(error, requests.exceptions.InvalidURL):
         return Rejected(f"the address is not allowed: {error}")
+    if isinstance(error, AnswerTooLarge):
+        # The same call would have the same answer.
+        return Rejected(str(error))
     uncertain = not isinstance(error, requests.ConnectTimeout)
     return TryLater(f"no answer: {type(error).__name__}", uncertain=uncertain)
 

@@ -91,7 +91,11 @@ FOREIGN_BODIES = {
     "trailing text": b'{"id": "1"} {"id": "2"}',
 }
 
-WRONG_VALUES: tuple[Any, ...] = (None, "", "text", [], {}, [None], -1, 10**17, 10**400, True)
+WRONG_VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 10**17, 10**400, "1e400"),
+    *("", "text", "9" * 5000, "0001-01-01T00:00:00+14:00", "2026-11-20T10:15:00"),
+    *([], {}, [None], [[]], {"": None}),
+)
 """What is put in the place of each field of a sample."""
 
 
@@ -175,9 +179,10 @@ def stub_platform(script: Sequence[Reply]) -> Iterator[StubPlatform]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(reply.body)
+            if self.command != "HEAD":
+                self.wfile.write(reply.body)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - names of http.server
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - names of http.server
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by http.server
             """Say nothing."""
@@ -276,6 +281,13 @@ class ConnectorContract:
 
     # Helpers.
 
+    @contextmanager
+    def lend(self, platform: StubPlatform, **options: Any) -> Iterator[Client]:
+        """Lend a client for a while, as the hub does for one call."""
+        client = self.make_client(platform.url, **options)
+        with client.session:
+            yield client
+
     def webhook(
         self, body: bytes, headers: Mapping[str, str], at: datetime | None = None, url: str | None = None
     ) -> Webhook:
@@ -339,6 +351,7 @@ class ConnectorContract:
             assert isinstance(event.type, str), f"{claim}: the type is {event.type!r}"
             assert isinstance(event.account, str), f"{claim}: the account is {event.account!r}"
             assert event.at.utcoffset() is not None, f"{claim}: {event.at} has no zone"
+            event.at.astimezone(UTC)  # not out of range
             (event.id + event.type + event.account).encode()  # lone surrogates cannot be stored
         return events
 
@@ -403,14 +416,11 @@ class ConnectorContract:
             changed = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
             self.refuses(replace(webhook, body=changed), f"byte {at} of the body changed")
 
-    @pytest.mark.parametrize(
-        "change",
-        [lambda b: b[:-1], lambda b: b + b" ", lambda b: b"", lambda b: b + b],
-        ids=["cut", "longer", "empty", "twice"],
-    )
-    def test_a_body_of_another_length_is_refused(self, change: Callable[[bytes], bytes]) -> None:
+    def test_a_body_of_another_length_is_refused(self) -> None:
         webhook = self.signed()
-        self.refuses(replace(webhook, body=change(webhook.body)), "a body of another length")
+        body = webhook.body
+        for other in (b"", body[:-1], body[1:], body + b" ", body + b"\n", body + body):
+            self.refuses(replace(webhook, body=other), f"a body of {len(other)} bytes, not {len(body)}")
 
     def test_one_changed_character_of_a_signed_header_is_refused(self) -> None:
         webhook = self.signed()
@@ -422,16 +432,13 @@ class ConnectorContract:
                 changed = value[:at] + chr(ord(value[at]) ^ 1) + value[at + 1 :]
                 self.refuses(self.with_header(webhook, name, changed), f"character {at} of {name} changed")
 
-    @pytest.mark.parametrize(
-        "change", [lambda v: None, lambda v: "", lambda v: f"{v}, {v}"], ids=["missing", "empty", "twice"]
-    )
-    def test_a_signed_header_that_is_not_there_once_is_refused(
-        self, change: Callable[[str], str | None]
-    ) -> None:
+    def test_a_signed_header_that_is_not_there_exactly_once_is_refused(self) -> None:
         webhook = self.signed()
         for name in self.signing_headers(webhook):
-            changed = self.with_header(webhook, name, change(webhook.headers[name]))
-            self.refuses(changed, f"{name} was {changed.headers.get(name)!r}")
+            value = webhook.headers[name]
+            self.refuses(self.with_header(webhook, name, None), f"{name} was missing")
+            self.refuses(self.with_header(webhook, name, ""), f"{name} was empty")
+            self.refuses(self.with_header(webhook, name, f"{value}, {value}"), f"{name} was there twice")
 
     @pytest.mark.parametrize("text", HOSTILE_SIGNATURES.values(), ids=list(HOSTILE_SIGNATURES))
     def test_a_hostile_signed_header_is_refused(self, text: str) -> None:
@@ -554,7 +561,10 @@ class ConnectorContract:
 
     def answers_and_names(self, webhook: Webhook) -> None:
         """Assert that what runs before the webhook is stored never raises."""
-        delivery, answer = self.connector.delivery_id(webhook), self.connector.answer(webhook)
+        try:
+            delivery, answer = self.connector.delivery_id(webhook), self.connector.answer(webhook)
+        except Exception as error:  # noqa: BLE001 - a webhook lost before it is stored
+            pytest.fail(f"delivery_id or answer raised {type(error).__name__}: {error}")
         assert delivery is None or isinstance(delivery, str), f"delivery_id is {delivery!r}"
         assert answer is None or isinstance(answer, Answer), f"answer is {answer!r}"
 
@@ -582,17 +592,16 @@ class ConnectorContract:
 
     # Outbound.
 
-    def perform(self, case: OutboundCase, platform: StubPlatform, **client: Any) -> Receipt:
-        with (lent := self.make_client(platform.url, **client)).session:
-            return self.connector_at(platform.url).perform(case.action, case.params, lent)
+    def perform(self, case: OutboundCase, platform: StubPlatform, **options: Any) -> Receipt:
+        with self.lend(platform, **options) as client:
+            return self.connector_at(platform.url).perform(case.action, case.params, client)
 
-    def fails(self, case: OutboundCase, call: int, reply: Reply, **client: Any) -> TryLater | Rejected:
+    def fails(self, case: OutboundCase, call: int, reply: Reply, **options: Any) -> TryLater | Rejected:
         """Perform with a platform that answers `reply` from the given call on; return what it led to."""
         with stub_platform([*case.replies[:call], reply]) as platform:
             try:
-                self.perform(case, platform, **client)
+                self.perform(case, platform, **options)
             except (TryLater, Rejected) as outcome:
-                assert not [s for s in self.secret_texts() if s in repr(outcome)], "the reason shows a secret"
                 return outcome
             except Exception as error:  # noqa: BLE001 - any other exception is the finding
                 pytest.fail(f"{reply.status} at call {call}: {type(error).__name__}: {error}")
@@ -618,6 +627,7 @@ class ConnectorContract:
         for call in range(len(case.replies)):
             outcome = self.fails(case, call, self.unauthorised)
             assert isinstance(outcome, Rejected), f"unauthorised at call {call}: {outcome!r}"
+            assert not any(secret in outcome.reason for secret in self.secret_texts()), "a secret is shown"
 
     def test_an_action_is_tried_again_when_the_platform_is_down(self, case: OutboundCase) -> None:
         for call in range(len(case.replies)):

@@ -152,7 +152,6 @@ event = sa.Table(
     sa.Column("waits_for", sa.Text, comment="a fact key"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_at", Instant),
-    sa.Column("lease_until", Instant),
     sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("connection", "source_id", "part"),
     sa.Index("event_inbox", "inbox_id"),
@@ -254,7 +253,9 @@ leg = sa.Table(
     sa.Column("n", sa.Integer, primary_key=True),
     sa.Column("owner", Id, nullable=False, comment="the member, or PROGRAMME"),
     sa.Column("wallet", sa.Text, nullable=False),
-    sa.Column("bucket", sa.Text, nullable=False, comment="pending active held debt; issued expired reversed ..."),
+    sa.Column(
+        "bucket", sa.Text, nullable=False, comment="pending active held debt; issued expired reversed ..."
+    ),
     sa.Column("delta", Big, nullable=False),
     sa.CheckConstraint("delta <> 0"),
 )
@@ -353,7 +354,9 @@ outbox = sa.Table(
     sa.Column("id", Id, primary_key=True, comment="also the idempotency key of every try"),
     sa.Column("connection", sa.Text, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
-    sa.Column("target", sa.Text, comment="what it overwrites; a newer row for it replaces an unsent older one"),
+    sa.Column(
+        "target", sa.Text, comment="what it overwrites; a newer row for it replaces an unsent older one"
+    ),
     sa.Column("params", Json, nullable=False),
     sa.Column("dedupe", sa.Text, nullable=False, unique=True),
     sa.Column("member", Id),
@@ -373,7 +376,13 @@ outbox = sa.Table(
     _partial("outbox_retry", "connection", "next_at", where="state = 'ready' and attempts > 0"),
     _partial("outbox_sending", "lease_until", where="state = 'sending'"),
     _partial("outbox_dead", "id", where="state = 'dead'"),
-    _partial("outbox_target", "connection", "action", "target", where="target is not null and state in ('ready', 'sending')"),
+    _partial(
+        "outbox_target",
+        "connection",
+        "action",
+        "target",
+        where="target is not null and state in ('ready', 'sending')",
+    ),
     _partial("outbox_posting", "posting", where="posting is not null"),
 )
 

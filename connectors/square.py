@@ -1,0 +1,250 @@
+"""Square: the till. A completed payment is a purchase, and Square Loyalty can mirror the points.
+
+Vendor: https://developer.squareup.com/docs/webhooks/overview and the Loyalty API, version 2026-09-16;
+facts checked 2026-11-21. Amounts are integers in minor units with an upper-case ISO currency; times are
+RFC 3339 with up to nanoseconds, cut to microseconds here. Plain HTTP: the vendor's SDK weighs 31 MB and
+brings an HTTP client of its own past the hub's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from pydantic import SecretStr
+
+from hub.sdk import (
+    Action,
+    Client,
+    Connector,
+    Malformed,
+    Params,
+    Receipt,
+    Rejected,
+    Settings,
+    SourceEvent,
+    TryLater,
+    Webhook,
+    hookimpl,
+)
+from hub.sdk.signatures import check_hmac, encode, hmac_digest
+
+SIGNATURE = "x-square-hmacsha256-signature"
+ENVIRONMENT = "square-environment"
+EXPLAINED = (400, 401, 403, 404, 409)
+"""Statuses whose body says in `errors` what is wrong."""
+AGAIN = {
+    "CONFLICT",
+    "GATEWAY_TIMEOUT",
+    "INTERNAL_SERVER_ERROR",
+    "RATE_LIMITED",
+    "SERVICE_UNAVAILABLE",
+    "TEMPORARY_ERROR",
+}
+ADVICE = {
+    "ACCESS_TOKEN_EXPIRED": "reconnect: put a new token into access_token",
+    "ACCESS_TOKEN_REVOKED": "reconnect: put a new token into access_token",
+    "UNAUTHORIZED": "access_token is not a token of this environment (api_base)",
+    "INSUFFICIENT_SCOPES": "the token needs LOYALTY_READ and LOYALTY_WRITE",
+    "NOT_FOUND": "check that the seller subscribes to Square Loyalty",
+}
+
+
+class SquareSettings(Settings):
+    """One seller. For the sandbox, `api_base` is https://connect.squareupsandbox.com."""
+
+    access_token: SecretStr
+    api_base: str = "https://connect.squareup.com"
+
+
+class AdjustPoints(Params, frozen=True):
+    """`points` is a change, negative to take away. With `phone` (E.164) an unknown customer is enrolled."""
+
+    customer_id: str
+    points: int
+    reason: str = ""
+    phone: str = ""
+
+
+class Square(Connector):
+    name = "square"
+    label = "Square"
+    docs_url = "https://developer.squareup.com/docs/webhooks/overview"
+    api_version = "2026-09-16"
+    verified_on = date(2026, 11, 21)
+    Settings = SquareSettings
+    events = {
+        "payment.created": "purchase.paid",
+        "payment.updated": "purchase.paid",
+        "refund.created": "purchase.refunded",
+        "refund.updated": "purchase.refunded",
+        "customer.created": "member.created",
+        "customer.updated": "member.updated",
+        "customer.deleted": "member.erased",
+    }
+    keep_headers = (ENVIRONMENT,)
+
+    def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
+        """Square signs the address it was told to call, then the body: base64 HMAC-SHA256, no timestamp."""
+        check_hmac(signed_bytes(webhook), webhook.headers.get(SIGNATURE), secrets, encoding="base64")
+
+    def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
+        return {SIGNATURE: encode(hmac_digest(secret, signed_bytes(webhook)), "base64")}
+
+    def sample_headers(self, event_type: str) -> dict[str, str]:
+        return {**super().sample_headers(event_type), ENVIRONMENT: "Production"}
+
+    def delivery_id(self, webhook: Webhook) -> str | None:
+        try:
+            return identity(webhook.json())[0]
+        except Malformed:
+            return None
+
+    def parse(self, webhook: Webhook) -> list[SourceEvent]:
+        """One event a request; a merge becomes one for each profile that went into the new one."""
+        body = webhook.json()
+        event_id, event_type = identity(body)
+        event = SourceEvent(
+            id=event_id,
+            type=event_type,
+            at=instant(body.get("created_at")) or webhook.received_at,
+            account=text(body.get("merchant_id")),
+            payload=body,
+            test=webhook.headers.get(ENVIRONMENT, "").lower() == "sandbox",
+            # What we adjusted comes back as a loyalty event that an API client, not a till, has made.
+            echo=dig(body, "data", "object", "loyalty_event", "source") == "LOYALTY_API",
+        )
+        return list(merges(event)) or [event]
+
+    def probe(self, client: Client) -> str:
+        program = self.call(client, "GET", "/v2/loyalty/programs/main").get("program")
+        return f"loyalty program {text(dig(program, 'id'))}, {text(dig(program, 'status')) or 'no status'}"
+
+    def adjust_points(self, params: AdjustPoints, client: Client) -> Receipt:
+        """Add to or take from a customer's balance at Square, by our key at most once."""
+        path = f"/v2/loyalty/accounts/{quote(self.account_of(params, client), safe='')}/adjust"
+        change = {"points": params.points} | ({"reason": params.reason} if params.reason else {})
+        body = {"idempotency_key": client.idempotency_key, "adjust_points": change}
+        return Receipt(text(dig(self.call(client, "POST", path, body), "event", "id")))
+
+    def account_of(self, params: AdjustPoints, client: Client) -> str:
+        """Return the customer's loyalty account: by customer, else by phone, else a new one."""
+        queries: list[dict[str, Any]] = [{"customer_ids": [params.customer_id]}]
+        if params.phone:
+            queries.append({"mappings": [{"phone_number": params.phone}]})
+        for query in queries:
+            found = self.call(client, "POST", "/v2/loyalty/accounts/search", {"query": query, "limit": 1})
+            accounts = found.get("loyalty_accounts")
+            if isinstance(accounts, list) and accounts:
+                return known(dig(accounts[0], "id"))
+        if not params.phone:
+            raise Rejected(
+                f"Square customer {params.customer_id} has no loyalty account, and no phone to enrol"
+            )
+        program = self.call(client, "GET", "/v2/loyalty/programs/main")
+        account = {
+            "program_id": known(dig(program, "program", "id")),
+            "mapping": {"phone_number": params.phone},
+            "customer_id": params.customer_id,
+        }
+        # Keys of all endpoints share the shortest limit among them, 45 characters.
+        body = {"idempotency_key": f"{client.idempotency_key}-enrol", "loyalty_account": account}
+        return known(dig(self.call(client, "POST", "/v2/loyalty/accounts", body), "loyalty_account", "id"))
+
+    def call(self, client: Client, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Return Square's answer; its errors, in a 2xx too, become TryLater or Rejected."""
+        headers = {
+            "Authorization": f"Bearer {self.settings.access_token.get_secret_value()}",
+            "Square-Version": self.api_version,
+        }
+        response = client.request(method, path, json=body, headers=headers, accept=EXPLAINED)
+        try:
+            answer = response.json()
+        except Malformed:
+            answer = None
+        errors = dig(answer, "errors")
+        if errors or response.status in EXPLAINED:
+            raise refusal(response.status, errors)
+        if not isinstance(answer, dict):
+            raise TryLater("Square's answer is not a JSON object", uncertain=True)
+        return answer
+
+    actions = {
+        "adjust_points": Action(
+            summary="Add points to, or take points from, the customer's Square Loyalty balance.",
+            params=AdjustPoints,
+            idempotent="The delivery's key goes along as idempotency_key; Square applies it once.",
+            run=adjust_points,
+        ),
+    }
+
+
+def signed_bytes(webhook: Webhook) -> bytes:
+    return webhook.url.encode() + webhook.body
+
+
+def identity(body: Any) -> tuple[str, str]:
+    """Return the event's id and type. Vendor samples give refund.created and .updated one event_id (2026-09)."""
+    event_id, event_type = text(dig(body, "event_id")), text(dig(body, "type"))
+    if not (event_id and event_type):
+        raise Malformed("the body has no event_id and type: not an event of Square")
+    return f"{event_id}:{event_type}", event_type
+
+
+def merges(event: SourceEvent) -> Iterator[SourceEvent]:
+    """Yield one event for each old profile of a merge, its id in `payload.merged_customer_id`.
+
+    Square makes a new customer of two or more and deletes those; only customer.created is read, since the
+    deletions tell the same again.
+    """
+    old_ids = dig(event.payload, "data", "object", "event_context", "merge", "from_customer_ids")
+    if event.type == "customer.created" and isinstance(old_ids, list):
+        for old in dict.fromkeys(filter(None, map(text, old_ids))):
+            payload = {**event.payload, "merged_customer_id": old}
+            yield msgspec.structs.replace(event, id=f"{event.id}:{old}", payload=payload)
+
+
+def dig(value: Any, *path: str) -> Any:
+    """Return what lies at a path of keys, or None."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def instant(value: Any) -> datetime | None:
+    """Return an RFC 3339 time in UTC, or None where it is unreadable or has no offset."""
+    try:
+        at = datetime.fromisoformat(text(value))
+        return at.astimezone(UTC) if at.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def known(record_id: Any) -> str:
+    """Return the id of a record Square answered with; nothing goes on without it."""
+    if not text(record_id):
+        raise TryLater("Square answered without the record's id", uncertain=True)
+    return text(record_id)
+
+
+def refusal(status: int, errors: Any) -> TryLater | Rejected:
+    """Return what Square's list of errors means; the first one counts."""
+    first = errors[0] if isinstance(errors, list) and errors else None
+    code, detail = text(dig(first, "code")), text(dig(first, "detail"))
+    reason = f"Square said {code or status}" + (f": {detail}" if detail else "")
+    if code in AGAIN or status == 409:
+        return TryLater(reason)
+    advice = ADVICE.get(code)
+    return Rejected(f"{reason} ({advice})" if advice else reason, status)
+
+
+@hookimpl
+def register_connectors() -> list[type[Connector]]:
+    return [Square]

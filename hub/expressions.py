@@ -1,0 +1,452 @@
+"""CEL expressions: compiled once when a file is loaded, evaluated for every event. Alone in importing the CEL library.
+
+    env = Environment({"payload": "dyn", "points": "int"})
+    net = env.compile("money(payload.total, payload.currency)")   # ExpressionError: message, line, column
+    net.evaluate(env.activation({"payload": {...}, "points": 3})) # ExpressionError: a sentence; absent?
+
+Expressions and environments may be shared by threads; an activation belongs to the thread that made it.
+
+The library bounds hostile input itself: 32 levels of nesting, 100,000 characters, 10,000 iterations of a
+comprehension, regular expressions by RE2 (cel-expr-python 0.1.3, measured 2025-11).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
+
+from hub.money import to_minor
+from hub.sdk.errors import HubError
+from hub.yamlfile import did_you_mean
+
+if sys.version_info < (3, 12):
+    # The library gives back one reference to None too many for each null it converts, and after some ten
+    # thousand nulls CPython 3.11 aborts ("deallocating None"; cel-expr-python 0.1.3, seen 2025-11). So None is
+    # made immortal, as PEP 683 does from 3.12 on.
+    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+Kind = Literal["any", "bool", "int", "text", "time", "list", "map", "null", "other"]
+"""What an expression gives, as far as it shows before any event is there."""
+
+_KINDS: dict[str, Kind] = {
+    "DYN": "any",
+    "BOOL": "bool",
+    "INT": "int",
+    "UINT": "int",
+    "STRING": "text",
+    "TIMESTAMP": "time",
+    "LIST": "list",
+    "MAP": "map",
+    "NULL": "null",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ExpressionError(HubError):
+    """An expression could not be compiled, or not be evaluated.
+
+    Attributes:
+        line, column: in the expression, from 1; 0 where the fault has no place (at evaluation).
+        fix: the next step; empty when the message says it.
+        absent: what the expression reads is not there: a missing key, null, or an index beyond the end.
+    """
+
+    def __init__(
+        self, message: str, line: int = 0, column: int = 0, *, fix: str = "", absent: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+        self.fix = fix
+        self.absent = absent
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function for expressions; several of one name are its overloads.
+
+    Attributes:
+        parameters: CEL types: "string", "int", "bool", "timestamp", "list<int>", "map<string, dyn>". Never "dyn" itself:
+            a function with it is not found for a string at run time (seen 2025-11).
+        returns: a CEL type; None may not be returned.
+        call: pure and quick. What a ValueError or TypeError says is shown to the admin.
+    """
+
+    name: str
+    parameters: Sequence[str]
+    returns: str
+    call: Callable[..., Any]
+
+
+class _Nothing:
+    """Stands in `Expression.reads` for what is not there."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+NOTHING = _Nothing()
+
+
+class Environment:
+    """The names and functions that expressions of one kind of file may use.
+
+    Args:
+        variables: name to CEL type ("dyn" for payloads).
+        functions: on top of FUNCTIONS.
+        keys: the keys of variables that have a fixed set of them: any other is refused when compiling.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, str],
+        functions: Sequence[Function] = (),
+        keys: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.functions = (*FUNCTIONS, *functions)
+        self.keys = keys or {}
+        self.names = frozenset(variables)
+        self._bindings: tuple[tuple[str, str], ...] = ()
+        self._cel = cel.NewEnv(
+            variables={name: _type(kind) for name, kind in variables.items()},
+            extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_bindings.ExtBindings()],
+            functions=_declarations(self.functions),
+        )
+
+    def let(self, name: str, text: str) -> Environment:
+        """Return an environment in which `name` stands for an expression, evaluated when it is first used.
+
+        Raises:
+            ExpressionError: in `text`, or the name cannot be used.
+        """
+        if not re.fullmatch(r"[a-z]\w*", name, re.ASCII) or name in self.names:
+            raise ExpressionError(
+                f"{name!r} cannot be a name here: lower-case letters and digits, not yet taken"
+            )
+        self.compile(text)
+        inner = object.__new__(Environment)
+        inner.__dict__.update(self.__dict__)
+        inner._bindings = (*self._bindings, (name, text))
+        inner.names = self.names | {name}
+        return inner
+
+    def compile(self, text: str) -> Expression:
+        """Return a compiled expression. One that gives an optional gives its value, or null for none.
+
+        Raises:
+            ExpressionError: with line and column in `text`.
+        """
+        source = f"\n{text}\n"
+        program = self._program(source, text)
+        kind = program.return_type().name()
+        if kind.startswith("optional_type"):
+            source = f"(\n{text}\n).orValue(dyn(null))"
+            program = self._program(source, text)
+            kind = "DYN"
+        for path in _paths(text, self.names):
+            name, _, key = path.partition(".")
+            fixed = self.keys.get(name)
+            key = key.partition(".")[0]
+            if fixed and key and key not in fixed:
+                place = _place(text, f"{name}.{key}")
+                raise ExpressionError(f"{name} has no {key!r}", *place, fix=did_you_mean(key, fixed))
+        return Expression(text, _KINDS.get(kind.partition("<")[0], "other"), self, source, program)
+
+    def bundle(self, expressions: Mapping[str, Expression]) -> Bundle:
+        """Return expressions of this environment to be evaluated together."""
+        return Bundle(self, expressions)
+
+    def activation(self, values: Mapping[str, Any]) -> Activation:
+        """Return the values of all variables for one event: plain dicts, lists and scalars, no datetimes."""
+        return Activation(self._cel, values)
+
+    def _program(self, source: str, text: str) -> Any:
+        opening = "".join(f"cel.bind({name}, (\n{bound}\n)," for name, bound in self._bindings)
+        try:
+            return self._cel.compile(f"{opening}{source}{')' * len(self._bindings)}")
+        except RuntimeError as error:
+            raise self._explained(str(error), text, opening.count("\n") + 1) from error
+
+    def _explained(self, said: str, text: str, lines_before: int) -> ExpressionError:
+        first = re.search(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)", said)
+        if first is None:
+            return ExpressionError(_clean(said.removesuffix("]").rpartition(" [")[0]))
+        line, column, message = int(first[1]) - lines_before, int(first[2]), first[3]
+        lines = text.count("\n") + 1
+        if line > lines:  # what is missing at the end shows only behind it
+            line, column = lines, len(text.splitlines()[-1]) + 1 if text.strip() else 1
+        place = (line, column) if line > 0 else (0, 0)
+        if undeclared := re.match(r"undeclared reference to '([^'.]+)", message):
+            name = undeclared[1]
+            place = _place(text, name) if name in text else place
+            takes = _signatures(self.functions, name)
+            if takes:
+                return ExpressionError(f"{name} takes {takes}", *place)
+            known = {*self.names, *_BUILT_IN, *(function.name for function in self.functions)}
+            return ExpressionError(f"unknown name {name!r}", *place, fix=did_you_mean(name, known))
+        if misfit := re.match(r"found no matching overload for '([^']+)' applied to '(.*)'", message):
+            name, given = misfit[1].strip("_").replace("_", " "), misfit[2]
+            takes = _signatures(self.functions, misfit[1])
+            hint = f": it takes {takes}" if takes else ""
+            return ExpressionError(f"cannot apply {name} to {given}{hint}", *place)
+        message = message.partition(" expecting ")[0].replace("'<EOF>'", "the end")
+        return ExpressionError(message[:1].lower() + message[1:], *place)
+
+
+class Activation:
+    """The variables for one event, converted once however many expressions read them. Stays in its thread."""
+
+    __slots__ = ("_cel", "_env", "_values")
+
+    def __init__(self, env: Any, values: Mapping[str, Any]) -> None:
+        self._env = env
+        self._values = values
+        self._cel = env.Activation(values)
+
+    def run(self, program: Any) -> Any:
+        """Return what a program gives, as plain values.
+
+        Raises:
+            ExpressionError: `absent` says only what shows in the message.
+        """
+        said = self._failure(program)
+        if isinstance(said, str) and said.startswith("INVALID_ARGUMENT: Integer value"):
+            # One integer beyond 64 bits anywhere makes the whole payload unreadable: such go as text.
+            self._values = _small_integers(self._values)
+            self._cel = self._env.Activation(self._values)
+            said = self._failure(program)
+        if isinstance(said, str):
+            raise ExpressionError(_clean(said), absent=_ABSENT.search(said) is not None)
+        try:
+            return said.plain_value()
+        except (TypeError, SystemError) as error:
+            raise ExpressionError(
+                "gives an optional inside a list or map: end it with orValue(...)"
+            ) from error
+
+    def _failure(self, program: Any) -> Any:
+        """Return the value, or the error text: at run time errors come as values of type ERROR, not as exceptions."""
+        try:
+            result = program.eval(activation=self._cel)
+            return str(result.value()) if result.type() == cel.Type.ERROR else result
+        except RuntimeError as error:
+            return str(error)
+        except (TypeError, SystemError):
+            return "gives a value that is neither text, number, time, list nor map"
+
+
+class Expression:
+    """One compiled expression.
+
+    Attributes:
+        text: as the file has it.
+        kind: what it gives.
+    """
+
+    def __init__(self, text: str, kind: Kind, env: Environment, source: str, program: Any) -> None:
+        self.text = text
+        self.kind = kind
+        self.source = source
+        self._env = env
+        self._program = program
+        self._readers: dict[str, Any] = {}
+
+    def evaluate(self, activation: Activation) -> Any:
+        """Return the value as plain Python; times are aware UTC.
+
+        Raises:
+            ExpressionError: with `absent`.
+        """
+        try:
+            return activation.run(self._program)
+        except ExpressionError as error:
+            if not error.absent and _MAYBE_ABSENT.search(str(error)):
+                error.absent = any(value in (None, NOTHING) for value in self.reads(activation).values())
+            raise
+
+    def paths(self) -> list[str]:
+        """Return the names it reads, such as "payload.customer.id"; none of a comprehension's own."""
+        return _paths(self.text, self._env.names)
+
+    def reads(self, activation: Activation) -> dict[str, Any]:
+        """Return what its names hold, for messages; each path ends where it meets nothing (NOTHING), null or a scalar."""
+        found: dict[str, Any] = {}
+        for path in self.paths():
+            seen, held = "", None
+            for step in path.split("."):
+                inner = f"{seen}.{step}" if seen else step
+                value = self._read(inner, activation)
+                if value is NOTHING and seen and not isinstance(held, dict):
+                    break  # what holds no keys is what tells the reader something
+                seen, held = inner, value
+                if value is None or value is NOTHING:
+                    break
+            found[seen] = held
+        return found
+
+    def _read(self, path: str, activation: Activation) -> Any:
+        try:
+            if path not in self._readers:
+                self._readers[path] = self._env._program(f"\n{path}\n", path)  # noqa: SLF001
+            return activation.run(self._readers[path])
+        except ExpressionError:
+            return NOTHING
+
+
+class Bundle:
+    """Named expressions compiled as one list, which costs a fraction of evaluating them one by one."""
+
+    def __init__(self, env: Environment, expressions: Mapping[str, Expression]) -> None:
+        self.expressions = dict(expressions)
+        self._names = tuple(expressions)
+        joined = ",".join(expression.source for expression in expressions.values())
+        try:
+            self._program = env._program(f"[{joined}]", joined)  # noqa: SLF001
+        except ExpressionError:  # together they are nested or long beyond the library's bounds
+            self._program = None
+
+    def evaluate(self, activation: Activation) -> tuple[dict[str, Any], dict[str, ExpressionError]]:
+        """Return the values by name, and the errors of those that have none."""
+        if self._program is not None:
+            try:
+                return dict(zip(self._names, activation.run(self._program), strict=True)), {}
+            except ExpressionError:
+                pass  # which of them it was shows below
+        values: dict[str, Any] = {}
+        errors: dict[str, ExpressionError] = {}
+        for name, expression in self.expressions.items():
+            try:
+                values[name] = expression.evaluate(activation)
+            except ExpressionError as error:
+                errors[name] = error
+        return values, errors
+
+
+_TYPE_WORDS = {"bool", "int", "string", "timestamp", "list", "map", "dyn"}
+
+
+def _type(name: str) -> Any:
+    """Return a CEL type. The library takes any unknown word for a new abstract type, so words are checked here."""
+    if unknown := set(re.findall(r"[^<>, ]+", name)) - _TYPE_WORDS:
+        raise ValueError(f"{unknown.pop()!r} is not a CEL type; valid: {', '.join(sorted(_TYPE_WORDS))}")
+    return cel.Type(name)
+
+
+def _declarations(functions: Sequence[Function]) -> list[Any]:
+    overloads: dict[str, list[Any]] = {}
+    for function in functions:
+        known = overloads.setdefault(function.name, [])
+        known.append(
+            cel.Overload(
+                f"{function.name}_{len(known)}",
+                return_type=_type(function.returns),
+                parameters=[_type(kind) for kind in function.parameters],
+                impl=function.call,
+            )
+        )
+    return [cel.FunctionDecl(name, several) for name, several in overloads.items()]
+
+
+def _signatures(functions: Sequence[Function], name: str) -> str:
+    return " or ".join(f"({', '.join(f.parameters)})" for f in functions if f.name == name)
+
+
+_BUILT_IN = ("size", "has", "string", "int", "timestamp", "duration", "matches", "contains", "startsWith", "endsWith",
+             "map", "filter", "exists", "all", "orValue", "split", "join", "replace", "trim", "substring", "dyn")  # fmt: skip
+_LITERAL = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|//[^\n]*")
+_PATH = re.compile(r"(?<![\w.])([A-Za-z_]\w*+(?!\s*\()(?:\.\??[A-Za-z_]\w*+(?!\s*\())*)")
+
+
+def _paths(text: str, names: frozenset[str]) -> list[str]:
+    found = (match[1].replace("?", "") for match in _PATH.finditer(_LITERAL.sub("''", text)))
+    return list(dict.fromkeys(path for path in found if path.partition(".")[0] in names))
+
+
+def _place(text: str, name: str) -> tuple[int, int]:
+    match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)
+    at = match.start() if match else 0
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+
+
+_ABSENT = re.compile(r"Key not found in map|Index error: index=|null_type")
+_MAYBE_ABSENT = re.compile(r"something that is not|cannot apply [^ (]+$")
+_WORDS = (
+    (re.compile(r"^(?:[A-Z_]+: )+"), ""),
+    (re.compile(r"Key not found in map : (\".*\")"), r"no key \1"),
+    (re.compile(r"Index error: index=(\d+) size=(\d+)"), r"no item \1 in a list of \2"),
+    (re.compile(r"Applying SELECT to non-message type"), "reads a key of something that is not an object"),
+    (re.compile(r"No matching overloads found : <iter_range>"), "goes through something that is not a list"),
+    (
+        re.compile(r"No matching overloads found : <jump_condition>"),
+        "asks something that is not true or false",
+    ),
+    (re.compile(r"No matching overloads found : _\[\?_\]"), "reads a key of something that is not an object"),
+    (re.compile(r"No matching overloads found : "), "cannot apply "),
+    (re.compile(r"\b_(\W+)_\b"), r"\1"),
+    (re.compile(r"null_type"), "null"),
+    (re.compile(r"\bint64\b"), "int"),
+    (re.compile(r" \[[A-Z_]+\]$"), ""),
+)
+
+
+def _clean(said: str) -> str:
+    for pattern, words in _WORDS:
+        said = pattern.sub(words, said)
+    return said
+
+
+def _small_integers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _small_integers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_small_integers(inner) for inner in value]
+    if isinstance(value, Decimal) or (isinstance(value, int) and not -(1 << 63) <= value < 1 << 63):
+        return str(value)
+    return value
+
+
+def _unix(seconds: int | str) -> datetime:
+    return _after_epoch(seconds, 1_000_000)
+
+
+def _unix_ms(milliseconds: int | str) -> datetime:
+    return _after_epoch(milliseconds, 1_000)
+
+
+def _after_epoch(number: int | str, microseconds: int) -> datetime:
+    if not re.fullmatch(r"-?[0-9]{1,17}(\.[0-9]{1,9})?", str(number)):
+        raise ValueError(f"{str(number)[:40]!r} is not a Unix time")
+    try:
+        return _EPOCH + timedelta(microseconds=int(Decimal(number) * microseconds))
+    except OverflowError:
+        raise ValueError(f"the Unix time {number} is beyond the year 9999") from None
+
+
+def _sum(numbers: list[int]) -> int:
+    for number in numbers:
+        if type(number) is not int:
+            raise ValueError(f"sum takes whole numbers, not {number!r}")
+    return sum(numbers)
+
+
+FUNCTIONS = (
+    Function("money", ("string", "string"), "int", to_minor),
+    Function("money", ("int", "string"), "int", to_minor),
+    Function("unix", ("int",), "timestamp", _unix),
+    Function("unix", ("string",), "timestamp", _unix),
+    Function("unix_ms", ("int",), "timestamp", _unix_ms),
+    Function("unix_ms", ("string",), "timestamp", _unix_ms),
+    Function("upper", ("string",), "string", str.upper),
+    Function("lower", ("string",), "string", str.lower),
+    Function("sum", ("list<int>",), "int", _sum),
+)
+"""What every expression may call: money(amount, currency) to minor units, unix and unix_ms to a time, and so on."""

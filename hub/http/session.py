@@ -1,0 +1,124 @@
+"""A `requests.Session` that is guarded, timed, bounded and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import requests
+from requests.exceptions import ConnectionError as NoConnection
+from requests.exceptions import ConnectTimeout, InvalidURL, ReadTimeout
+from urllib3.exceptions import HTTPError
+
+from hub.http.guard import AddressRefused, Guard, guarded_adapter
+from hub.sdk.http import MAX_RESPONSE, TIMEOUT_S, AnswerTooLarge, Exchange
+
+CHUNK = 64 << 10
+
+
+class GuardedSession(requests.Session):
+    """One thread's line to one connection's platform.
+
+    SDKs may use it as their own session: time-outs they ask for are shortened to ours, redirects are answers like
+    any other, and the environment's proxies do not count.
+
+    Attributes:
+        exchanges: the calls since `begin`, with their secrets.
+
+    Args:
+        guard: where it may connect to.
+        take_turn: called before each call; returns when the connection's rate allows it.
+    """
+
+    def __init__(self, guard: Guard, take_turn: Callable[[], None]) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.exchanges: list[Exchange] = []
+        self._take_turn = take_turn
+        self._deadline = 0.0
+        adapter = guarded_adapter(guard)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def begin(self, budget_s: float) -> None:
+        """Start a task: all its calls together may take `budget_s` seconds."""
+        self.exchanges = []
+        self._deadline = monotonic() + budget_s
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Say that there is nowhere to go on to."""
+        return None
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send one request and read its answer.
+
+        Raises:
+            InvalidURL: the address is not allowed.
+            AnswerTooLarge: the answer is longer than MAX_RESPONSE.
+            RequestException: as usual.
+        """
+        self._take_turn()
+        began = monotonic()
+        status, headers, body, trouble = 0, {}, b"", ""
+        try:
+            options.update(stream=True, proxies={}, timeout=self._timeout(options.get("timeout"), began))
+            response = super().send(request, **options)
+            status, headers = response.status_code, dict(response.headers)
+            body = self._read(response)
+            return response
+        except AddressRefused as error:
+            trouble = str(error)
+            raise InvalidURL(trouble, request=request) from error
+        except requests.RequestException as error:
+            trouble = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self.exchanges.append(
+                Exchange(
+                    method=request.method or "",
+                    url=request.url or "",
+                    request_body=_bytes(request.body),
+                    status=status,
+                    response_body=body,
+                    response_headers=headers,
+                    elapsed_ms=round((monotonic() - began) * 1000),
+                    error=trouble,
+                )
+            )
+
+    def _timeout(self, wanted: Any, now: float) -> tuple[float, float]:
+        left = self._deadline - now
+        if left <= 0:
+            raise ConnectTimeout("the task's time was over before this call")
+        connect, read = wanted if isinstance(wanted, tuple) else (wanted, wanted)
+        return (
+            min(connect or TIMEOUT_S[0], TIMEOUT_S[0], left),
+            min(read or TIMEOUT_S[1], TIMEOUT_S[1], left),
+        )
+
+    def _read(self, response: requests.Response) -> bytes:
+        # `read1` returns what has come: a server that drips bytes cannot hold us past the deadline.
+        inner: Any = response
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while piece := inner.raw.read1(CHUNK, decode_content=True):
+                pieces.append(piece)
+                size += len(piece)
+                if size > MAX_RESPONSE:
+                    raise AnswerTooLarge(f"the answer is longer than {MAX_RESPONSE} bytes", response=response)
+                if monotonic() > self._deadline:
+                    raise ReadTimeout("the answer took too long", response=response)
+        except HTTPError as error:
+            raise NoConnection(f"the answer broke off: {error}", response=response) from error
+        except requests.RequestException:
+            response.close()
+            raise
+        inner._content, inner._content_consumed = b"".join(pieces), True  # noqa: SLF001 - it has no public way
+        return response.content
+
+
+def _bytes(body: Any) -> bytes:
+    """Return a request's body as sent; streamed ones are not kept."""
+    return body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else b""

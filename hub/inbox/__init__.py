@@ -1,0 +1,36 @@
+"""The inbox: verified webhooks, stored before they are answered, and what became of the refused ones."""
+
+from hub.inbox.inbox import Inbox, NotStored, Overloaded
+from hub.inbox.reading import (
+    Listed,
+    Sample,
+    claim_pending,
+    finish,
+    get,
+    list_rows,
+    prune,
+    read_after,
+    refused_counts,
+    refused_samples,
+)
+from hub.inbox.refusals import Refusals
+from hub.inbox.row import Row, StoredRow
+
+__all__ = [
+    "Inbox",
+    "Listed",
+    "NotStored",
+    "Overloaded",
+    "Refusals",
+    "Row",
+    "Sample",
+    "StoredRow",
+    "claim_pending",
+    "finish",
+    "get",
+    "list_rows",
+    "prune",
+    "read_after",
+    "refused_counts",
+    "refused_samples",
+]

@@ -1,0 +1,260 @@
+"""Group commit: request threads hand rows to one writer, which commits whatever has gathered.
+
+There is no artificial delay: the commit that runs is the time in which the next batch gathers. A lone row is
+written at once.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Literal, Protocol
+
+import structlog
+
+from hub.inbox.aside import Aside
+from hub.inbox.postgresql import PostgresqlStore
+from hub.inbox.row import Row
+from hub.inbox.sqlite import SqliteStore
+from hub.sdk import HubError
+from hub.storage import Database
+
+MOST_ROWS = 256
+"""Rows of one commit. Beyond this a commit's own cost is spread thin already."""
+LIMIT = 1024
+"""Rows that may wait for a commit: two seconds' worth on a slow disk."""
+WAIT_S = 10.0
+"""How long a request waits for its commit. Platforms give up after 3 to 10 seconds anyway."""
+QUIET_S = 10.0
+"""Between two log lines about batches that could not be stored."""
+MOST_DUPLICATES = 10_000
+"""Redeliveries remembered for a re-kick. The sweeper finds what does not fit."""
+
+Outcome = Literal["stored", "duplicate"]
+Delivery = tuple[str, str]
+"""A connection's name and a delivery id: what makes a delivery the same as another."""
+
+log = structlog.get_logger()
+
+
+class NotStored(HubError):
+    """The webhook is not stored. The platform should send it again; the cause is chained."""
+
+
+class Overloaded(NotStored):
+    """More webhooks wait than can be stored in time. The platform should send it again."""
+
+
+class Store(Protocol):
+    """Where the writer writes."""
+
+    @property
+    def unavailable(self) -> tuple[type[Exception], ...]:
+        """Return what is raised when no row at all can be stored now."""
+
+    def write(self, rows: Sequence[Row]) -> list[bool]:
+        """Store rows in one transaction; return for each whether it is new."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+class _Waiting:
+    """A row on its way: `done` is held until the writer knows how it ended."""
+
+    __slots__ = ("done", "error", "is_new", "row")
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.is_new: bool | None = None
+        self.error: Exception | None = None
+
+
+class Inbox:
+    """Keeps verified webhooks. One per process; its writer starts with the first row, after any fork.
+
+    Attributes:
+        counts: rows by (connection, outcome) since the start, for metrics.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        on_stored: Callable[[], None] = lambda: None,
+        on_duplicate: Callable[[list[Delivery]], None] = lambda _deliveries: None,
+        limit: int = LIMIT,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        """Make an inbox.
+
+        Args:
+            database: where rows go.
+            on_stored: the doorbell, rung by the writer after a commit; it must return at once.
+            on_duplicate: hears of redeliveries, which may be of events that still wait for something. It runs
+                beside the writer, so it may read and write.
+            limit: rows that may wait.
+            wait_s: how long `put` waits.
+        """
+        self.counts: Counter[tuple[str, Outcome]] = Counter()
+        self._database = database
+        self._on_stored = on_stored
+        self._on_duplicate = on_duplicate
+        self._limit = limit
+        self._wait_s = wait_s
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._closing = False
+        self._quiet_until = 0.0
+        self._again: deque[Delivery] = deque(maxlen=MOST_DUPLICATES)
+        self._aside = Aside("hub-inbox-duplicates", self._tell_duplicates, pause_s=0.1)
+
+    def put(self, row: Row) -> Outcome:
+        """Store a row; return after the commit.
+
+        Raises:
+            Overloaded: too many rows wait, or this one waited too long. It may still be stored: the
+                redelivery is a duplicate then.
+            NotStored: the database refused it.
+        """
+        if self._pid != os.getpid():
+            self._start()
+        if self._closing or self._queue.qsize() >= self._limit:
+            raise Overloaded
+        waiting = _Waiting(row)
+        self._queue.put(waiting)
+        if not waiting.done.acquire(timeout=self._wait_s):
+            raise Overloaded
+        if waiting.error is not None:
+            raise NotStored from waiting.error
+        return "stored" if waiting.is_new else "duplicate"
+
+    def waiting(self) -> int:
+        """Return how many rows wait for the next commit."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Commit what waits, tell of the last duplicates, and take nothing more."""
+        self._closing = True
+        if self._thread is not None and self._pid == os.getpid():
+            self._queue.put(None)
+            self._thread.join(2 * self._wait_s)
+        self._aside.close()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._pid == os.getpid():
+                return
+            self._queue = queue.SimpleQueue()  # a parent's rows are the parent's
+            self._thread = threading.Thread(target=self._run, name="hub-inbox-writer", daemon=True)
+            self._thread.start()
+            self._pid = os.getpid()
+
+    # The writer's thread.
+
+    def _run(self) -> None:
+        store: Store | None = None
+        while batch := self._gather():
+            try:
+                store = store or self._open()
+                self._write(store, batch)
+            except Exception as error:
+                self._log_failure(len(batch))
+                for waiting in batch:
+                    if waiting.is_new is None:
+                        waiting.error = waiting.error or error
+                store = _closed(store)  # a broken connection does not heal; a new one may
+            for waiting in batch:
+                waiting.done.release()
+            try:
+                self._tell(batch)
+            except Exception:
+                log.exception("inbox_bell_error")
+        _closed(store)
+
+    def _gather(self) -> list[_Waiting]:
+        """Wait for a row; return it with all that came meanwhile, oldest first. Empty: closed and drained."""
+        batch: list[_Waiting] = []
+        ended = False
+        try:
+            item = self._queue.get()
+            while True:
+                if item is None:
+                    ended = True
+                else:
+                    batch.append(item)
+                if len(batch) == MOST_ROWS:
+                    break
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            pass
+        if ended and batch:
+            self._queue.put(None)  # the end comes after these
+        return batch
+
+    def _log_failure(self, rows: int) -> None:
+        """Log the exception at hand, unless one was logged just now: a full disk fails every batch."""
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET_S
+            log.exception("inbox_not_stored", rows=rows)
+
+    def _open(self) -> Store:
+        return SqliteStore(self._database) if self._database.is_sqlite else PostgresqlStore(self._database)
+
+    def _write(self, store: Store, batch: list[_Waiting]) -> None:
+        """Store a batch. Where one row spoils it, each gets a transaction of its own and only that one fails.
+
+        Raises:
+            Exception: one of `store.unavailable`; rows that have no verdict yet are not stored.
+        """
+        try:
+            news = store.write([waiting.row for waiting in batch])
+        except store.unavailable:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                log.exception("inbox_row_refused", connection=batch[0].row.connection)
+                batch[0].error = error
+                return
+            for waiting in batch:
+                self._write(store, [waiting])
+            return
+        for waiting, is_new in zip(batch, news, strict=True):
+            waiting.is_new = is_new
+
+    def _tell(self, batch: list[_Waiting]) -> None:
+        stored = False
+        for waiting in batch:
+            if waiting.error is not None:
+                continue
+            row = waiting.row
+            self.counts[row.connection, "stored" if waiting.is_new else "duplicate"] += 1
+            if waiting.is_new:
+                stored = True
+            else:
+                self._again.append((row.connection, row.delivery_id))
+        if stored:
+            self._on_stored()
+        if self._again:
+            self._aside.ring()
+
+    def _tell_duplicates(self) -> None:
+        again = [self._again.popleft() for _ in range(len(self._again))]
+        if again:
+            self._on_duplicate(again)
+
+
+def _closed(store: Store | None) -> None:
+    """Give a store up."""
+    if store is not None:
+        with suppress(Exception):
+            store.close()

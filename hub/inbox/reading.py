@@ -1,0 +1,196 @@
+"""Accepted webhooks, read back: for the pipeline with their bodies, for people without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from hub.inbox.row import StoredRow, decompress
+from hub.sdk import Headers, Webhook
+from hub.storage import Database
+from hub.storage.tables import inbox, inbox_body, refused, refused_sample
+
+_WITH_BODY = sa.select(
+    inbox.c.id,
+    inbox.c.connection,
+    inbox.c.delivery_id,
+    inbox.c.received_at,
+    inbox.c.method,
+    inbox.c.url,
+    inbox.c.headers,
+    inbox.c.verdict,
+    inbox_body.c.data,
+).select_from(inbox.outerjoin(inbox_body, inbox.c.id == inbox_body.c.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An accepted webhook as lists show it; its body is not read."""
+
+    id: int
+    connection: str
+    delivery_id: str
+    received_at: datetime
+    size: int
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One refused webhook, of many. No body and no header value is kept.
+
+    Attributes:
+        wrong_turn: what would have matched, as a sentence; empty when nothing did.
+    """
+
+    id: int
+    connection: str
+    at: datetime
+    reason: str
+    size: int
+    header_names: str
+    wrong_turn: str
+
+
+def read_after(connection: sa.Connection, position: int, limit: int) -> list[StoredRow]:
+    """Return rows with an id above `position`, in order: all there will ever be below the last, on SQLite."""
+    found = connection.execute(_WITH_BODY.where(inbox.c.id > position).order_by(inbox.c.id).limit(limit))
+    return [_stored(row) for row in found]
+
+
+def claim_pending(connection: sa.Connection, limit: int) -> list[StoredRow]:
+    """Return unfinished rows that nobody else has, oldest first, locked until the transaction ends.
+
+    PostgreSQL only: SQLite has one reader, with a cursor.
+    """
+    found = connection.execute(
+        _WITH_BODY.where(inbox.c.pending)
+        .order_by(inbox.c.id)
+        .limit(limit)
+        .with_for_update(of=inbox, skip_locked=True)
+    )
+    return [_stored(row) for row in found]
+
+
+def finish(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Mark claimed rows as worked on."""
+    if ids:
+        connection.execute(inbox.update().where(inbox.c.id.in_(ids)).values(pending=False))
+
+
+def get(connection: sa.Connection, ids: Iterable[int]) -> list[StoredRow]:
+    """Return the rows with these ids, in order of id; those that do not exist are left out."""
+    found = connection.execute(_WITH_BODY.where(inbox.c.id.in_(list(ids))).order_by(inbox.c.id))
+    return [_stored(row) for row in found]
+
+
+def list_rows(
+    connection: sa.Connection,
+    *,
+    of: str | None = None,
+    since: datetime | None = None,
+    after: int | None = None,
+    limit: int = 50,
+) -> list[Listed]:
+    """Return a page of accepted webhooks in order of arrival.
+
+    Args:
+        connection: of the database.
+        of: the name of a connection in hub.yaml; None is all.
+        since: the earliest arrival.
+        after: the last id of the page before; None is the first page.
+        limit: rows of a page.
+    """
+    place = sa.tuple_(inbox.c.received_at, inbox.c.id)
+    query = sa.select(
+        inbox.c.id,
+        inbox.c.connection,
+        inbox.c.delivery_id,
+        inbox.c.received_at,
+        inbox.c.size,
+        inbox.c.verdict,
+    ).order_by(inbox.c.received_at, inbox.c.id)
+    if of is not None:
+        query = query.where(inbox.c.connection == of)
+    if since is not None:
+        query = query.where(inbox.c.received_at >= since)
+    if after is not None:
+        seen = inbox.alias()
+        query = query.where(place > sa.select(seen.c.received_at, seen.c.id).where(seen.c.id == after).scalar_subquery())
+    return [Listed(*row) for row in connection.execute(query.limit(limit))]
+
+
+def refused_counts(connection: sa.Connection, *, since_day: str = "") -> dict[tuple[str, str], int]:
+    """Return how many webhooks were refused by (connection, reason), from a UTC day such as 2026-11-21 on."""
+    query = (
+        sa.select(refused.c.connection, refused.c.reason, sa.func.sum(refused.c.count))
+        .where(refused.c.day >= since_day)
+        .group_by(refused.c.connection, refused.c.reason)
+    )
+    return {(name, reason): int(count) for name, reason, count in connection.execute(query)}
+
+
+def refused_samples(connection: sa.Connection, *, of: str | None = None, limit: int = 20) -> list[Sample]:
+    """Return the newest samples of refused webhooks, newest first."""
+    query = sa.select(
+        refused_sample.c.id,
+        refused_sample.c.connection,
+        refused_sample.c.at,
+        refused_sample.c.reason,
+        refused_sample.c.size,
+        refused_sample.c.header_names,
+        refused_sample.c.wrong_turn,
+    ).order_by(refused_sample.c.id.desc())
+    if of is not None:
+        query = query.where(refused_sample.c.connection == of)
+    return [Sample(*row) for row in connection.execute(query.limit(limit))]
+
+
+def prune(database: Database, older_than: datetime, *, up_to: int | None = None, chunk: int = 500) -> int:
+    """Delete the bodies of webhooks received before a time; the facts stay. Return how many went.
+
+    Args:
+        database: where.
+        older_than: bodies received before it go.
+        up_to: the last id that has been worked on, on SQLite where the hub's cursor knows; on PostgreSQL
+            rows that are still pending keep their bodies anyway.
+        chunk: bodies of one transaction: accepting waits for no longer than that.
+    """
+    with database.read_inbox() as connection:
+        # Arrival and id agree but for requests of the same instant, and the index ends the search at once.
+        last = connection.scalar(
+            sa.select(inbox.c.id)
+            .where(inbox.c.received_at < older_than)
+            .order_by(inbox.c.received_at.desc(), inbox.c.id.desc())
+            .limit(1)
+        )
+    last = min(last or 0, up_to if up_to is not None else last or 0)
+    old = (
+        sa.select(inbox_body.c.id)
+        .join(inbox, inbox.c.id == inbox_body.c.id)
+        .where(inbox_body.c.id <= last, inbox.c.received_at < older_than)
+        .order_by(inbox_body.c.id)
+        .limit(chunk)
+    )
+    if not database.is_sqlite:
+        old = old.where(~inbox.c.pending)
+    pruned = 0
+    while True:
+        with database.write_inbox() as connection:
+            gone = connection.execute(inbox_body.delete().where(inbox_body.c.id.in_(old))).rowcount
+        pruned += gone
+        if gone < chunk:
+            return pruned
+
+
+def _stored(row: sa.Row[Any]) -> StoredRow:
+    id_, name, delivery_id, received_at, method, url, headers, verdict, frame = row
+    webhook = None
+    if frame is not None:
+        webhook = Webhook(method, url, Headers(msgspec.json.decode(headers)), decompress(frame), received_at)
+    return StoredRow(id_, name, delivery_id, received_at, webhook, verdict)

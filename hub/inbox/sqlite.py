@@ -1,0 +1,83 @@
+"""The inbox's insert on SQLite: hand-written, because every accepted webhook pays for it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from functools import cache
+
+import sqlalchemy as sa
+
+from hub.inbox.row import Row
+from hub.storage import Database
+
+COLUMNS = "id, connection, delivery_id, received_at, method, url, headers, size, body_hash, verdict"
+BODY = Row._fields.index("body")
+
+
+class SqliteStore:
+    """One connection, used by the writer's thread alone.
+
+    Ids are given out under the write lock, so that their order is the order of commits: a reader that
+    remembers the last id it saw misses nothing.
+    """
+
+    unavailable = (sqlite3.OperationalError,)
+    """Locked, full, read-only, broken: the next row would fare no better."""
+
+    def __init__(self, database: Database) -> None:
+        self._delay_s = database.commit_delay_s
+        self._lent = database.inbox.raw_connection()
+        self._lent.detach()  # ours until `close`, not one of the pool's
+        self._cursor: sqlite3.Cursor = self._connection.cursor()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        connection = self._lent.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        return connection
+
+    def write(self, rows: Sequence[Row]) -> list[bool]:
+        """Store rows in one transaction; return for each whether it is new."""
+        cursor = self._cursor
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            new = self._insert(cursor, rows)
+            if self._delay_s:
+                time.sleep(self._delay_s)
+            cursor.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                cursor.execute("ROLLBACK")
+            raise
+        return new
+
+    def _insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[bool]:
+        first = (cursor.execute("SELECT max(id) FROM inbox").fetchone()[0] or 0) + 1
+        ids = range(first, first + len(rows))
+        values = [value for id_, row in zip(ids, rows, strict=True) for value in (id_, *row[:BODY])]
+        cursor.execute(_insert_inbox(len(rows)), values)
+        new = [True] * len(rows)
+        if cursor.rowcount < len(rows):
+            stored = {id_ for (id_,) in cursor.execute("SELECT id FROM inbox WHERE id >= ?", (first,))}
+            new = [id_ in stored for id_ in ids]
+        bodies = [v for id_, row, is_new in zip(ids, rows, new, strict=True) if is_new for v in (id_, row.body)]
+        if bodies:
+            cursor.execute(_insert_bodies(len(bodies) // 2), bodies)
+        return new
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@cache
+def _insert_inbox(count: int) -> str:
+    row = "(" + ",".join("?" * (COLUMNS.count(",") + 1)) + ")"
+    rows = ",".join([row] * count)
+    return f"INSERT INTO inbox ({COLUMNS}) VALUES {rows} ON CONFLICT (connection, delivery_id) DO NOTHING"  # noqa: S608
+
+
+@cache
+def _insert_bodies(count: int) -> str:
+    return "INSERT INTO inbox_body (id, data) VALUES " + ",".join(["(?,?)"] * count)

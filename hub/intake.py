@@ -1,0 +1,89 @@
+"""Takes accepted webhooks to work on: each exactly once, in order of acceptance.
+
+The webhook's own row is the job. On SQLite the inbox is a file of its own, written by the accepting side
+alone, so the place we have read to (the cursor) lies in the hub's file and moves in the same transaction as
+all that the webhooks cause. On PostgreSQL many workers share the rows, ids do not commit in order, and each
+worker locks the rows it takes until that transaction ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from hub import inbox
+from hub.inbox import StoredRow
+from hub.storage import Database, insert_new
+from hub.storage.tables import cursor
+
+Transaction = Callable[[], AbstractContextManager[sa.Connection]]
+
+
+class Intake(Protocol):
+    """Where accepted webhooks come from."""
+
+    def batch(self, limit: int) -> AbstractContextManager[tuple[list[StoredRow], Transaction]]:
+        """Take up to `limit` webhooks, and the transaction in which they count as processed."""
+
+
+class Moved(Exception):
+    """Another process has read on from the same place."""
+
+
+class CursorIntake:
+    """Reads on from a cursor: one processing loop at a time."""
+
+    NAME = "inbox"
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def batch(self, limit: int) -> Iterator[tuple[list[StoredRow], Transaction]]:
+        with self._database.read() as connection:
+            position = connection.scalar(sa.select(cursor.c.position).where(cursor.c.name == self.NAME)) or 0
+        with self._database.read_inbox() as connection:
+            rows = inbox.read_after(connection, position, limit)
+
+        @contextmanager
+        def transaction() -> Iterator[sa.Connection]:
+            with self._database.write() as connection:
+                self._advance(connection, position, rows[-1].id)
+                yield connection
+
+        yield rows, transaction
+
+    def _advance(self, connection: sa.Connection, position: int, to: int) -> None:
+        if position == 0:
+            start = insert_new(connection, cursor).values(name=self.NAME, position=0)
+            connection.execute(start.on_conflict_do_nothing())
+        here = cursor.update().where(cursor.c.name == self.NAME, cursor.c.position == position)
+        if connection.execute(here.values(position=to)).rowcount != 1:
+            raise Moved
+
+
+class ClaimIntake:
+    """Locks pending rows; any number of workers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def batch(self, limit: int) -> Iterator[tuple[list[StoredRow], Transaction]]:
+        with self._database.write() as connection:
+            rows = inbox.claim_pending(connection, limit)
+
+            @contextmanager
+            def transaction() -> Iterator[sa.Connection]:
+                yield connection
+                inbox.finish(connection, [row.id for row in rows])
+
+            yield rows, transaction
+
+
+def intake_of(database: Database) -> Intake:
+    """Return the intake that fits the database."""
+    return CursorIntake(database) if database.is_sqlite else ClaimIntake(database)

@@ -1,0 +1,229 @@
+"""The journal: what became of every source event.
+
+    ready ──> fetching ──┐
+      ^                  v
+      └─ parked       (post) ──> done | witness | ignored
+      └─ waiting  <──────┤
+      └─ unassigned <────┘
+
+done        posted, or understood and worth nothing
+witness     another source had told the same fact before
+ignored     unknown type, or the mapping says so, or an echo of our own update
+parked      a person must look: a mapping error, a record that cannot be fetched
+waiting     a refund whose purchase has not arrived
+unassigned  nobody can be found for it yet
+ready       to be worked on at `next_at`: something to fetch, or a second chance
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+import zstandard
+
+from hub.sdk.events import Event
+from hub.storage.tables import event
+
+FINAL = frozenset({"done", "witness", "ignored"})
+LEASE = timedelta(minutes=2)
+FETCH_SCHEDULE_S = (2, 10, 60, 300, 1800, 7200, 21600, 43200, 86400)
+"""Seconds between tries to read a record from a platform; after the last the event is parked."""
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """One row of the journal on its way through `process`.
+
+    Attributes:
+        part: a mapping may emit several canonical events of one source event.
+        canonical: set once mapped.
+        fetched: the payload read for a notification.
+        stored: the row is in the database already, in a state that is not final.
+    """
+
+    id: str
+    inbox_id: int
+    connection: str
+    source_id: str
+    part: int = 0
+    type: str
+    occurred_at: datetime
+    received_at: datetime
+    state: str = "done"
+    reason: str = ""
+    canonical: Event | None = None
+    mapping_version: str | None = None
+    member: str | None = None
+    waits_for: str | None = None
+    fetched: Any = None
+    attempts: int = 0
+    next_at: datetime | None = None
+    fence: int = 0
+    stored: bool = False
+
+    def park(self, reason: str) -> None:
+        self.state, self.reason = "parked", reason
+
+    def ignore(self, reason: str) -> None:
+        self.state, self.reason = "ignored", reason
+
+    def witness(self, fact: str) -> None:
+        self.state, self.reason = "witness", f"{fact} was told before"
+
+    def wait_for(self, fact: str) -> None:
+        self.state, self.waits_for, self.reason = "waiting", fact, f"{fact} has not arrived yet"
+
+
+def unsettled(connection: sa.Connection, entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries that still have to be settled, each happening once.
+
+    A platform may repeat a happening inside another delivery. What is settled, or being fetched, is left out;
+    what is stored in an open state is taken up where it is.
+    """
+    new = [entry for entry in entries if not entry.stored]
+    open_rows = _stored(connection, {(entry.connection, entry.source_id) for entry in new})
+    chosen = [entry for entry in entries if entry.stored]
+    seen: set[tuple[str, str, int]] = set()
+    for entry in new:
+        key = (entry.connection, entry.source_id, entry.part)
+        row = open_rows.get(key)
+        if key in seen or (row is not None and (row.state in FINAL or row.state == "fetching")):
+            continue
+        seen.add(key)
+        if row is not None:
+            entry.id, entry.fence, entry.stored = row.id, row.fence, True
+        chosen.append(entry)
+    return chosen
+
+
+def _stored(connection: sa.Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str, int], sa.Row[Any]]:
+    if not keys:
+        return {}
+    found = sa.select(event.c.id, event.c.connection, event.c.source_id, event.c.part, event.c.state, event.c.fence)
+    rows = connection.execute(found.where(sa.tuple_(event.c.connection, event.c.source_id).in_(sorted(keys))))
+    return {(row.connection, row.source_id, row.part): row for row in rows}
+
+
+def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
+    """Write entries, new and changed, in two statements."""
+    new = [_row(entry) for entry in entries if not entry.stored]
+    changed = [_row(entry) for entry in entries if entry.stored]
+    if new:
+        connection.execute(event.insert(), new)
+    if changed:
+        fields = {name: sa.bindparam(f"b_{name}") for name in changed[0] if name not in ("id", "payload")}
+        # What was fetched once stays: a later try that reads nothing new keeps it.
+        fields["payload"] = sa.func.coalesce(sa.bindparam("b_payload", type_=sa.LargeBinary), event.c.payload)
+        statement = event.update().where(event.c.id == sa.bindparam("b_id")).values(fields)
+        connection.execute(statement, [{f"b_{name}": value for name, value in row.items()} for row in changed])
+
+
+def wake_waiting(connection: sa.Connection, facts: Iterable[str], now: datetime) -> int:
+    """Make events that wait for one of these facts ready; return how many."""
+    names = sorted(set(facts))
+    if not names:
+        return 0
+    waiting = event.update().where(event.c.waits_for.in_(names), event.c.state == "waiting")
+    return connection.execute(waiting.values(state="ready", next_at=now, waits_for=None, reason="")).rowcount
+
+
+def wake_deliveries(connection: sa.Connection, inbox_ids: Sequence[int], now: datetime) -> int:
+    """Give the unfinished events of redelivered webhooks another chance; return how many."""
+    if not inbox_ids:
+        return 0
+    open_rows = event.update().where(event.c.inbox_id.in_(inbox_ids), event.c.state == "parked")
+    return connection.execute(open_rows.values(state="ready", next_at=now)).rowcount
+
+
+def wake_parked(connection: sa.Connection, now: datetime, connections: Sequence[str] = (), limit: int | None = None) -> int:
+    """Give parked events another chance, after a mapping or programme was mended; return how many."""
+    chosen = sa.select(event.c.id).where(event.c.state == "parked").order_by(event.c.id)
+    if connections:
+        chosen = chosen.where(event.c.connection.in_(connections))
+    if limit is not None:
+        chosen = chosen.limit(limit)
+    return connection.execute(
+        event.update().where(event.c.id.in_(chosen)).values(state="ready", next_at=now, attempts=0)
+    ).rowcount
+
+
+def claim_ready(connection: sa.Connection, now: datetime, limit: int) -> list[sa.Row[Any]]:
+    """Claim events that are due, with a lease; oldest due first. A lease that ran out counts as due."""
+    due = (
+        sa.select(event.c.id)
+        .where(
+            sa.or_(
+                sa.and_(event.c.state == "ready", event.c.next_at <= now),
+                sa.and_(event.c.state == "fetching", event.c.next_at <= now),
+            )
+        )
+        .order_by(event.c.next_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = connection.execute(due).scalars().all()
+    if not ids:
+        return []
+    leased = now + LEASE
+    connection.execute(
+        event.update()
+        .where(event.c.id.in_(ids))
+        # `next_at` moves with the lease, so that one small index finds both the due and the abandoned.
+        .values(state="fetching", next_at=leased, fence=event.c.fence + 1)
+    )
+    return list(connection.execute(sa.select(event).where(event.c.id.in_(ids)).order_by(event.c.received_at, event.c.id)))
+
+
+def still_ours(connection: sa.Connection, claims: Mapping[str, int]) -> set[str]:
+    """Return which of the claimed events (id -> fence) nobody else has taken since; locks them."""
+    if not claims:
+        return set()
+    rows = connection.execute(
+        sa.select(event.c.id, event.c.fence)
+        .where(event.c.id.in_(list(claims)), event.c.state == "fetching")
+        .with_for_update()
+    )
+    return {row.id for row in rows if claims[row.id] == row.fence}
+
+
+def unpack(payload: bytes | None) -> Any:
+    """Return a fetched payload as it was stored."""
+    return None if payload is None else msgspec.json.decode(zstandard.decompress(payload))
+
+
+def plain(canonical: Event) -> dict[str, Any]:
+    """Return a canonical event as plain values, without the person: what the journal keeps."""
+    data: dict[str, Any] = msgspec.to_builtins(canonical)
+    data.pop("member", None)
+    data["name"] = canonical.name
+    return data
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    canonical = entry.canonical
+    packed = None if entry.fetched is None else zstandard.compress(msgspec.json.encode(entry.fetched))
+    return {
+        "id": entry.id,
+        "inbox_id": entry.inbox_id,
+        "connection": entry.connection,
+        "source_id": entry.source_id,
+        "part": entry.part,
+        "type": entry.type,
+        "name": canonical.name if canonical else None,
+        "fact": canonical.fact if canonical else None,
+        "occurred_at": canonical.occurred_at if canonical else entry.occurred_at,
+        "received_at": entry.received_at,
+        "state": entry.state,
+        "reason": entry.reason,
+        "member": entry.member,
+        "mapping_version": entry.mapping_version,
+        "data": plain(canonical) if canonical else None,
+        "payload": packed,
+        "waits_for": entry.waits_for,
+        "attempts": entry.attempts,
+        "next_at": entry.next_at,
+        "fence": entry.fence,
+    }

@@ -1,0 +1,61 @@
+"""Shows what a changed mapping would make of events that came already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from hub.mapping.model import Ignored, Mapping
+from hub.sdk.errors import MappingError
+from hub.sdk.webhook import SourceEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event that the two mappings read differently.
+
+    Attributes:
+        id, type: of the source event.
+        fields: path -> (before, after); None where one side has nothing there. Paths begin with the canonical
+            event's name ("purchase.paid.order.net_minor"); "ignored" and "error" carry their reason.
+    """
+
+    id: str
+    type: str
+    fields: dict[str, tuple[Any, Any]]
+
+
+def diff(old: Mapping, new: Mapping, events: Iterable[SourceEvent], connection: str) -> Iterator[Change]:
+    """Yield the events whose outcome differs, in their order."""
+    for event in events:
+        before, after = _outcome(old, event, connection), _outcome(new, event, connection)
+        paths = dict.fromkeys((*before, *after))
+        fields = {
+            path: (before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)
+        }
+        if fields:
+            yield Change(event.id, event.type, fields)
+
+
+def _outcome(mapping: Mapping, event: SourceEvent, connection: str) -> dict[str, Any]:
+    try:
+        mapped = mapping.apply(event, connection)
+    except MappingError as error:
+        return {"error": error.problem.message}
+    if isinstance(mapped, Ignored):
+        return {"ignored": mapped.kind}
+    outcome: dict[str, Any] = {}
+    for emitted in mapped:
+        outcome.update(_flat(msgspec.to_builtins(emitted), emitted.name))
+    return outcome
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield path, value
+        return
+    for key, inner in value.items():
+        yield from _flat(inner, f"{path}.{key}")

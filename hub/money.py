@@ -1,0 +1,65 @@
+"""Money: decimal text to integer minor units and back, by ISO 4217."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from functools import cache
+
+_PLAIN = re.compile(r"(-?)([0-9]{1,20})(?:\.([0-9]{1,20}))?")
+
+
+def to_minor(amount: str | int | Decimal, currency: str) -> int:
+    """Return an amount in minor units: ("12.90", "EUR") is 1290, ("500", "JPY") is 500.
+
+    Args:
+        amount: major units, as plain text ("-12.90"), a whole number or a Decimal. Zeros beyond the currency's
+            decimals are fine ("12.900"), other digits there are not: money is never rounded here.
+        currency: an ISO 4217 code, upper case.
+
+    Raises:
+        TypeError: a float or another type that cannot hold money exactly.
+        ValueError: not plain decimal text, too many decimals, or no such currency; says which.
+    """
+    if isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
+        raise TypeError(f"an amount is text or a whole number, not {type(amount).__name__}")
+    text = format(amount, "f") if isinstance(amount, Decimal) else str(amount)
+    match = _PLAIN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} is not an amount such as '12.90'")
+    sign, whole, fraction = match.groups(default="")
+    places = exponent(currency)
+    if fraction[places:].strip("0"):
+        raise ValueError(f"{text[:40]!r} has more decimals than {currency} ({places})")
+    return int(sign + whole + fraction[:places].ljust(places, "0"))
+
+
+def format_minor(minor: int, currency: str) -> str:
+    """Return the amount in major units, without the code: (1290, "EUR") is "12.90", (-5, "EUR") is "-0.05".
+
+    Raises:
+        ValueError: no such currency.
+    """
+    places = exponent(currency)
+    digits = str(abs(minor)).rjust(places + 1, "0")
+    cut = len(digits) - places
+    return ("-" if minor < 0 else "") + digits[:cut] + ("." + digits[cut:] if places else "")
+
+
+def exponent(currency: str) -> int:
+    """Return how many decimals a currency has: EUR 2, JPY 0, KWD 3.
+
+    Raises:
+        ValueError: not a code of ISO 4217, or one without a minor unit (gold, test codes).
+    """
+    try:
+        return _exponents()[currency]
+    except (KeyError, TypeError):
+        raise ValueError(f"{currency!r} is not a currency of ISO 4217 (such as 'EUR')") from None
+
+
+@cache
+def _exponents() -> dict[str, int]:
+    import iso4217  # noqa: PLC0415 - parses an XML table when imported (20 ms), so only once money is at hand
+
+    return {c.code: c.exponent for c in iso4217.Currency if c.exponent is not None}

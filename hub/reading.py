@@ -1,0 +1,170 @@
+"""Parse and map: from stored bytes to canonical events. No transaction is open here."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+
+from hub import journal
+from hub.connections import Connection
+from hub.ids import new_id
+from hub.inbox import StoredRow
+from hub.journal import Entry
+from hub.mapping import Ignored
+from hub.sdk import Malformed, MappingError, Rejected, SourceEvent, TryLater
+from hub.sdk.events import Event
+
+if TYPE_CHECKING:
+    from hub.hub import Hub
+
+AHEAD = timedelta(minutes=5)
+"""How far a source's clock may run ahead of ours before we hold it back."""
+
+log = structlog.get_logger()
+
+
+def read(hub: Hub, row: StoredRow) -> list[Entry]:
+    """Return the journal entries of one webhook: what happened, mapped, or why it could not be."""
+    connection = hub.connections.get(row.connection)
+    if connection is None:
+        return [_unreadable(row, f"hub.yaml has no connection {row.connection!r} any more; add it and replay")]
+    if row.webhook is None:
+        return [_unreadable(row, "its body is past its retention")]
+    try:
+        sources = connection.connector.parse(row.webhook)
+    except Malformed as error:
+        return [_unreadable(row, str(error))]
+    except Exception as error:
+        log.exception("a connector could not parse", action="parse_error", connection=row.connection)
+        return [_unreadable(row, f"the connector failed: {type(error).__name__}: {error}")]
+    return [entry for source in sources for entry in _first_reading(hub, connection, row, source)]
+
+
+def read_again(hub: Hub, claim: sa.Row[Any], row: StoredRow | None) -> list[Entry]:
+    """Return the entries of one journal row that is due, its record fetched where it must be."""
+    entry = _claimed(claim)
+    connection = hub.connections.get(claim.connection)
+    if row is None or row.webhook is None or connection is None:
+        entry.park("its webhook can no longer be read")
+        return [entry]
+    if claim.source_id == _delivery(row):
+        first, *others = read(hub, row)
+        return [msgspec.structs.replace(first, id=entry.id, fence=entry.fence, stored=True), *others]
+    source = next((s for s in connection.connector.parse(row.webhook) if s.id == claim.source_id), None)
+    if source is None:
+        entry.park("the connector no longer finds this event in its webhook")
+        return [entry]
+    if source.notification:
+        try:
+            entry.fetched = journal.unpack(claim.payload) or connection.connector.fetch(
+                source, hub.client(connection, entry.id)
+            )
+        except TryLater as error:
+            _fetch_later(entry, error, hub.clock())
+            return [entry]
+        except Rejected as error:
+            entry.park(f"its record cannot be fetched: {error.reason}")
+            return [entry]
+        source = msgspec.structs.replace(source, payload=entry.fetched, notification=False)
+    parts = _map(hub, connection, entry, source)
+    return [part for part in parts if part.part == claim.part] or [_gone(entry)]
+
+
+def _first_reading(hub: Hub, connection: Connection, row: StoredRow, source: SourceEvent) -> list[Entry]:
+    entry = Entry(
+        id=new_id(),
+        inbox_id=row.id,
+        connection=connection.name,
+        source_id=source.id,
+        type=source.type,
+        occurred_at=source.at,
+        received_at=row.received_at,
+    )
+    if source.echo:
+        entry.ignore("our own update came back")
+    elif source.test and connection.live:
+        entry.ignore("sent in test mode, and this connection is live")
+    elif source.notification:
+        entry.state, entry.reason, entry.next_at = "ready", "its record must be fetched", row.received_at
+    else:
+        return _map(hub, connection, entry, source)
+    return [entry]
+
+
+def _map(hub: Hub, connection: Connection, entry: Entry, source: SourceEvent) -> list[Entry]:
+    mapping = hub.mapping(connection.name)
+    entry.mapping_version = mapping.version
+    try:
+        mapped = mapping.apply(source, connection=connection.name)
+    except MappingError as error:
+        entry.park(str(error))
+        return [entry]
+    if isinstance(mapped, Ignored):
+        entry.ignore(mapped.reason)
+        return [entry]
+    return [_part(connection, entry, part, canonical) for part, canonical in enumerate(mapped)]
+
+
+def _part(connection: Connection, entry: Entry, part: int, canonical: Event) -> Entry:
+    """Return the entry of one canonical event; a mapping may emit several of one source event."""
+    canonical = msgspec.structs.replace(
+        canonical,
+        occurred_at=min(canonical.occurred_at, entry.received_at + AHEAD),
+        test=canonical.test and connection.live,
+    )
+    if part == entry.part:
+        return msgspec.structs.replace(entry, canonical=canonical)
+    return msgspec.structs.replace(entry, id=new_id(), part=part, canonical=canonical, fetched=None, stored=False)
+
+
+def _claimed(claim: sa.Row[Any]) -> Entry:
+    return Entry(
+        id=claim.id,
+        inbox_id=claim.inbox_id,
+        connection=claim.connection,
+        source_id=claim.source_id,
+        part=claim.part,
+        type=claim.type,
+        occurred_at=claim.occurred_at,
+        received_at=claim.received_at,
+        attempts=claim.attempts,
+        fence=claim.fence,
+        stored=True,
+    )
+
+
+def _fetch_later(entry: Entry, error: TryLater, now: datetime) -> None:
+    if entry.attempts >= len(journal.FETCH_SCHEDULE_S):
+        entry.park(f"its record could not be fetched in {entry.attempts} tries: {error.reason}")
+        return
+    wait = max(journal.FETCH_SCHEDULE_S[entry.attempts], error.retry_after_s or 0)
+    entry.state, entry.reason = "ready", f"its record must be fetched; last try: {error.reason}"
+    entry.attempts, entry.next_at = entry.attempts + 1, now + timedelta(seconds=wait)
+
+
+def _gone(entry: Entry) -> Entry:
+    entry.ignore("the mapping file no longer makes this event of it")
+    return entry
+
+
+def _unreadable(row: StoredRow, reason: str) -> Entry:
+    return Entry(
+        id=new_id(),
+        inbox_id=row.id,
+        connection=row.connection,
+        source_id=_delivery(row),
+        type="",
+        occurred_at=row.received_at,
+        received_at=row.received_at,
+        state="parked",
+        reason=reason,
+    )
+
+
+def _delivery(row: StoredRow) -> str:
+    """Return the source id of a webhook from which no event could be read."""
+    return f"delivery:{row.delivery_id}"

@@ -1,0 +1,438 @@
+"""QuickBooks Online: both forms of its webhook, its records, its tokens and the customer's notes."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from connectors.quickbooks import NoteCustomer, QuickBooks, with_our_line
+from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook
+from hub.sdk.testing import ConnectorContract, MemoryTokens, OutboundCase, Reply, stub_platform
+
+REALM = "9341450000112233"
+NOW = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
+SETTINGS = {
+    "realm_id": REALM,
+    "client_id": "brewline-app",
+    "client_secret": "client-secret-of-the-test",
+    "refresh_token": "first-refresh-token-of-the-test",
+    "home_currency": "EUR",
+}
+RECORDS = Path(__file__).parent / "records"
+NOTE = NoteCustomer(customer_id="58", note="120 points")
+
+
+def record(name: str) -> Reply:
+    return Reply(body=(RECORDS / f"{name}.json").read_bytes())
+
+
+def fault(code: str, detail: str, status: int = 400) -> Reply:
+    body = {
+        "Fault": {"Error": [{"Message": "Short", "Detail": detail, "code": code}], "type": "ValidationFault"}
+    }
+    return Reply(status, {}, json.dumps(body).encode())
+
+
+def tokens(access: str = "new-access-token", refresh: str = "new-refresh-token") -> Reply:
+    body = {"access_token": access, "refresh_token": refresh, "expires_in": 3600, "token_type": "bearer"}
+    return Reply(body=json.dumps(body).encode())
+
+
+GONE = fault("610", "Object Not Found")
+SAVED = Reply(body=b'{"Customer": {"Id": "58", "SyncToken": "5"}}')
+
+
+class TestContract(ConnectorContract):
+    connector = QuickBooks.with_settings(**SETTINGS)
+    secret = b"verifier-token-of-the-test"
+    no_timestamp = "Intuit signs no time"
+    items = ""
+    outbound = [OutboundCase("note_customer", NOTE, [record("customer"), SAVED], remote_id="58")]
+
+    def smallest(self):
+        """The plain form; the legacy one is an object."""
+        return next(s for s in self.all_samples() if (s.type, s.variant) == ("payment.created", ""))
+
+    def connector_at(self, base_url):
+        """The token endpoint is at the stub as well."""
+        return QuickBooks.with_settings(**SETTINGS, api_base=base_url, oauth_url=f"{base_url}/tokens/bearer")
+
+
+CONTRACT = TestContract()
+QB = TestContract.connector
+
+
+def parse(event_type, **change):
+    return QB.parse(replace(CONTRACT.signed(event_type), **change))
+
+
+def request(body) -> Webhook:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Webhook("POST", CONTRACT.url, Headers(), raw, NOW)
+
+
+def event(kind="payment.created", key="812") -> SourceEvent:
+    entity, operation = kind.split(".")
+    payload = {"entity": entity, "operation": operation, "id": key, "realm_id": REALM}
+    return SourceEvent(id="e", type=kind, at=NOW, account=REALM, payload=payload, notification=True)
+
+
+def run(platform, work, **client):
+    """Call `work(connector, client)` against the stub platform."""
+    with (lent := CONTRACT.make_client(platform.url, **client)).session:
+        return work(CONTRACT.connector_at(platform.url), lent)
+
+
+def fetch(*replies: Reply, of: SourceEvent | None = None):
+    with stub_platform(replies) as platform:
+        return run(platform, lambda qb, client: qb.fetch(of or event(), client)), platform
+
+
+# Reading.
+
+
+def test_a_cloud_event_names_a_record_to_fetch():
+    assert parse("payment.created") == [
+        SourceEvent(
+            id="5f0c6f1e-2a51-4a8e-9a7d-3a5b0c1d2e01",
+            type="payment.created",
+            at=datetime(2026, 11, 3, 9, 41, 7, 518204, UTC),
+            account=REALM,
+            payload={"entity": "payment", "operation": "created", "id": "812", "realm_id": REALM},
+            notification=True,
+        )
+    ]
+
+
+def test_both_forms_of_a_change_are_the_same_event_under_another_id():
+    legacy = {"name": "Payment", "id": "812", "operation": "Void", "lastUpdated": "2026-11-03T01:41:07-0800"}
+    cloud = {
+        "specversion": "1.0",
+        "id": "c1",
+        "source": "intuit.x",
+        "type": "qbo.payment.voided.v1",
+        "time": "2026-11-03T09:41:07.000000000Z",
+        "intuitentityid": "812",
+        "intuitaccountid": REALM,
+    }
+    [old] = QB.parse(
+        request({"eventNotifications": [{"realmId": REALM, "dataChangeEvent": {"entities": [legacy]}}]})
+    )
+    [new] = QB.parse(request([cloud]))
+    assert (old.type, old.at, old.account, old.payload) == (new.type, new.at, new.account, new.payload)
+    assert (old.notification, new.notification) == (False, False)
+    assert old.id != new.id
+
+
+def test_a_merge_names_the_customer_that_went():
+    [merged] = parse("customer.merged")
+    assert merged.type == "customer.merged"
+    assert not merged.notification
+    assert merged.payload == {
+        "entity": "customer",
+        "operation": "merged",
+        "id": "58",
+        "realm_id": REALM,
+        "deleted_id": "61",
+    }
+    assert merged.at == datetime(2026, 11, 6, 18, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fetched"),
+    [
+        ("payment.created", True),
+        ("payment.updated", True),
+        ("payment.voided", False),  # its amounts are gone; the id says all
+        ("payment.deleted", False),
+        ("salesreceipt.created", True),
+        ("refundreceipt.created", True),
+        ("creditmemo.updated", True),
+        ("customer.updated", True),
+        ("customer.merged", False),
+        ("invoice.updated", False),  # a payment updates its invoice: one of the two is enough
+        ("account.created", False),
+    ],
+)
+def test_only_records_that_can_be_read_are_fetched(kind, fetched):
+    cloud = {"id": "c", "type": f"qbo.{kind}.v1", "intuitentityid": "1", "intuitaccountid": REALM}
+    [read] = QB.parse(request([cloud]))
+    assert (read.type, read.notification) == (kind, fetched)
+
+
+def test_events_of_another_company_are_set_aside():
+    other = {"id": "c", "type": "qbo.payment.created.v1", "intuitentityid": "1", "intuitaccountid": "1"}
+    [read] = QB.parse(request([other]))
+    assert (read.type, read.account, read.notification) == ("other_company", "1", False)
+
+
+def test_an_event_of_another_intuit_product_keeps_its_type():
+    other = {
+        "id": "c",
+        "type": "payroll.employee.created.v1",
+        "intuitentityid": "1",
+        "intuitaccountid": REALM,
+    }
+    [read] = QB.parse(request([other]))
+    assert (read.type, read.payload) == ("payroll.employee.created.v1", other)
+
+
+@pytest.mark.parametrize("time", [None, "", "yesterday", 1, "2026-11-03T09:41:07"])
+def test_an_unreadable_time_is_the_time_of_arrival(time):
+    cloud = {"id": "c", "type": "qbo.payment.created.v1", "time": time}
+    [read] = QB.parse(request([{**cloud, "intuitentityid": "1", "intuitaccountid": REALM}]))
+    assert read.at == NOW
+
+
+def test_a_legacy_notification_of_another_shape_is_kept_and_spoils_no_other():
+    good = {"name": "Customer", "id": "58", "operation": "Create", "lastUpdated": "2026-11-02T07:58:03Z"}
+    body = {
+        "eventNotifications": [
+            {"realmId": REALM},
+            {"realmId": REALM, "dataChangeEvent": {"entities": [{**good, "id": 58}, good]}},
+        ]
+    }
+    first, second, third = QB.parse(request(body))
+    assert (first.type, first.payload) == ("malformed", {"item": {"realmId": REALM}})
+    assert (second.type, second.payload["item"]["id"]) == ("malformed", 58)
+    assert (third.type, third.payload["id"]) == ("customer.created", "58")
+
+
+def test_an_empty_array_is_no_event():
+    assert QB.parse(request([])) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"eventNotifications": {}}, "text", 7, None])
+def test_neither_form_is_malformed(body):
+    with pytest.raises(Malformed):
+        QB.parse(request(body))
+
+
+def test_cloud_events_have_a_delivery_id_and_legacy_ones_have_none():
+    plain, other = CONTRACT.signed("payment.created"), CONTRACT.signed("payment.updated")
+    assert QB.delivery_id(plain) == QB.delivery_id(replace(plain, body=b" " + plain.body))
+    assert QB.delivery_id(plain) != QB.delivery_id(other)
+    assert QB.delivery_id(CONTRACT.signed("customer.merged")) is None
+
+
+# Fetching.
+
+
+def test_a_payment_comes_with_its_invoices_and_its_currency():
+    payload, platform = fetch(record("payment"), record("invoice_771"), record("invoice_774"))
+    assert payload["record"]["TotalAmt"] == "260.0"  # as text: no amount is a float
+    assert payload["currency"] == "EUR"
+    assert [invoice["DocNumber"] for invoice in payload["invoices"]] == ["2026-1041", "2026-1044"]
+    assert [urlsplit(call.path).path for call in platform.calls] == [
+        f"/v3/company/{REALM}/payment/812",
+        f"/v3/company/{REALM}/invoice/771",
+        f"/v3/company/{REALM}/invoice/774",
+    ]
+    for call in platform.calls:
+        assert parse_qs(urlsplit(call.path).query) == {"minorversion": ["75"]}
+        assert call.headers["Accept"] == "application/json"
+        assert call.headers["Authorization"] == "Bearer access-token-of-the-test"
+
+
+def test_a_record_without_a_currency_is_in_the_home_currency():
+    payload, _ = fetch(record("salesreceipt"), of=event("salesreceipt.created", "907"))
+    assert payload["currency"] == "EUR"
+    assert "invoices" not in payload
+
+
+def test_a_record_that_is_gone_is_told_as_deleted():
+    payload, _ = fetch(GONE)
+    assert payload == {**event().payload, "deleted": True}
+
+
+def test_a_linked_invoice_that_is_gone_is_left_out():
+    payload, _ = fetch(record("payment"), GONE, record("invoice_774"))
+    assert [invoice["Id"] for invoice in payload["invoices"]] == ["774"]
+
+
+def test_a_refused_token_is_renewed_once_and_the_call_repeated():
+    kept = MemoryTokens()
+    script = [Reply(401), tokens(), record("customer")]
+    with stub_platform(script) as platform, (client := CONTRACT.make_client(platform.url)).session:
+        client.tokens = kept
+        payload = CONTRACT.connector_at(platform.url).fetch(event("customer.updated", "58"), client)
+    first, renewal, second = platform.calls
+    assert payload["record"]["DisplayName"] == "Café Linde"
+    assert first.headers["Authorization"] == "Bearer access-token-of-the-test"
+    assert parse_qs(renewal.body.decode()) == {
+        "grant_type": ["refresh_token"],
+        "refresh_token": ["refresh-token-of-the-test"],
+    }
+    assert renewal.headers["Authorization"] == "Basic YnJld2xpbmUtYXBwOmNsaWVudC1zZWNyZXQtb2YtdGhlLXRlc3Q="
+    assert second.headers["Authorization"] == "Bearer new-access-token"
+    assert kept.refresh_token == "new-refresh-token"
+
+
+def test_a_token_lives_as_long_as_intuit_says():
+    class Spy(MemoryTokens):
+        def access(self, refresh, *, rejected=""):
+            self.given = refresh("r1")
+            return self.given.access
+
+    spy = Spy()
+    script = [tokens(), record("companyinfo")]
+    with stub_platform(script) as platform, (client := CONTRACT.make_client(platform.url)).session:
+        client.tokens = spy
+        CONTRACT.connector_at(platform.url).probe(client)
+    assert spy.given.expires_at == client.now + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "says"),
+    [
+        ([Reply(401), Reply(400, {}, b'{"error": "invalid_grant"}')], Rejected, "connect the company again"),
+        ([Reply(401), tokens(), Reply(401)], Rejected, "connect the company again"),
+        ([Reply(401), Reply(200, {}, b"{}")], TryLater, "no token"),
+        ([Reply(401), Reply(503)], TryLater, "503"),
+        ([Reply(429, {"Retry-After": "30"})], TryLater, "429"),
+        ([Reply(500)], TryLater, "500"),
+        ([Reply(200, {}, b"<html>down for maintenance</html>")], TryLater, "no JSON object"),
+        ([Reply(200, {}, b"[]")], TryLater, "no JSON object"),
+        ([Reply(200, {}, b"{}")], TryLater, "without the Payment"),
+        ([Reply(403, {}, b"{}")], Rejected, "403"),
+        (
+            [fault("3200", "message=ApplicationAuthenticationFailed", 403)],
+            Rejected,
+            "ApplicationAuthentication",
+        ),
+        (
+            [fault("2020", "Required param missing", 200)],
+            Rejected,
+            "Required param missing",
+        ),  # Fault in a 200
+    ],
+)
+def test_every_way_to_fail_is_told_apart(script, outcome, says):
+    with pytest.raises(outcome, match=says):
+        fetch(*script)
+
+
+def test_without_tokens_the_admin_is_told_to_connect():
+    with (client := CONTRACT.make_client("http://127.0.0.1:9")).session:
+        client.tokens = None
+        with pytest.raises(Rejected, match="not connected"):
+            QB.fetch(event(), client)
+
+
+def test_probe_names_the_company():
+    with stub_platform([record("companyinfo")]) as platform:
+        assert run(platform, lambda qb, client: qb.probe(client)) == f"Brewline GmbH, company {REALM}"
+
+
+# The customer's notes.
+
+
+def note(*replies: Reply, params: NoteCustomer = NOTE):
+    with stub_platform(replies) as platform:
+        receipt = run(platform, lambda qb, client: qb.perform("note_customer", params, client))
+    return receipt, platform
+
+
+def test_our_line_takes_the_place_of_our_earlier_one_and_no_other():
+    _, platform = note(record("customer"), SAVED)
+    _, write = platform.calls
+    assert json.loads(write.body) == {
+        "Id": "58",
+        "SyncToken": "4",
+        "sparse": True,
+        "Notes": "Loyalty: 120 points\nDelivers to the back door.",
+    }
+    assert parse_qs(urlsplit(write.path).query) == {
+        "minorversion": ["75"],
+        "requestid": [CONTRACT.make_client("").idempotency_key],
+    }
+
+
+@pytest.mark.parametrize(
+    ("notes", "after"),
+    [
+        ("", "Loyalty: 7"),
+        ("Loyalty: 3", "Loyalty: 7"),
+        ("Likes dark roast.", "Loyalty: 7\nLikes dark roast."),
+        ("Loyalty: 7\nLikes dark roast.", "Loyalty: 7\nLikes dark roast."),
+    ],
+)
+def test_notes_of_the_merchant_stay(notes, after):
+    assert with_our_line(notes, "7") == after
+
+
+def test_a_note_that_is_there_already_is_not_written_again():
+    there = Reply(body=b'{"Customer": {"Id": "58", "SyncToken": "5", "Notes": "Loyalty: 120 points"}}')
+    _, platform = note(there)
+    assert not platform.writes()
+
+
+def test_a_customer_saved_meanwhile_is_read_again_and_written_under_another_request_id():
+    later = json.loads((RECORDS / "customer.json").read_bytes())
+    later["Customer"]["SyncToken"] = "5"
+    stale = fault("5010", "Stale Object Error")
+    _, platform = note(record("customer"), stale, Reply(body=json.dumps(later).encode()), SAVED)
+    first, second = (call for call in platform.calls if call.method == "POST")
+    assert [json.loads(call.body)["SyncToken"] for call in (first, second)] == ["4", "5"]
+    ids = [parse_qs(urlsplit(call.path).query)["requestid"][0] for call in (first, second)]
+    assert ids[1] == f"{ids[0]}-2"
+    assert len(ids[1]) <= 50  # Intuit's limit
+
+
+def test_a_customer_stale_twice_is_rejected():
+    stale = fault("5010", "Stale Object Error")
+    with pytest.raises(Rejected, match="Stale Object Error"):
+        note(record("customer"), stale, record("customer"), stale)
+
+
+def test_a_customer_that_is_gone_is_rejected():
+    with pytest.raises(Rejected, match="Object Not Found"):
+        note(GONE)
+
+
+# The vendor's own bodies and vectors.
+
+
+def test_published_vectors(shared):
+    folder = shared / "payloads/quickbooks"
+    vectors = json.loads((folder / "signatures.json").read_text())
+    for vector in vectors["published_vectors"] + vectors["generated_vectors"]:
+        body = (
+            (folder / vector["body_file"]).read_bytes() if "body_file" in vector else vector["body"].encode()
+        )
+        webhook = replace(request(body), headers=Headers(vector["headers"]))
+        if vector["expected"] == "valid":
+            QB.verify(webhook, [vector["secret"].encode()])
+            assert QB.sign(webhook, vector["secret"].encode()) == vector["headers"]
+        else:
+            with pytest.raises(NotVerified):
+                QB.verify(webhook, [vector["secret"].encode()])
+
+
+@pytest.mark.parametrize(
+    ("file", "realm", "expected"),
+    [
+        ("webhook_legacy_account", "310687", [("account.created", "1234")]),
+        ("webhook_cloudevents_account", "310687", [("account.created", "1234")]),
+        ("webhook_legacy_multi", "1185883450", [("customer.created", "1"), ("invoice.updated", "129")]),
+        (
+            "webhook_cloudevents_payment_derived",
+            "310687",
+            [("payment.created", "163"), ("payment.voided", "163"), ("other_company", "70")],
+        ),
+    ],
+)
+def test_vendor_bodies(shared, file, realm, expected):
+    connector = QuickBooks.with_settings(**{**SETTINGS, "realm_id": realm})
+    events = connector.parse(request((shared / f"payloads/quickbooks/{file}.json").read_bytes()))
+    assert [(e.type, e.payload["id"]) for e in events] == expected
+
+
+def test_vendor_payment_is_read_with_its_invoice(shared):
+    body = (shared / "payloads/quickbooks/api_payment.json").read_bytes()
+    payload, platform = fetch(Reply(body=body), record("invoice_771"), of=event(key="163"))
+    assert (payload["record"]["TotalAmt"], payload["record"]["UnappliedAmt"]) == ("65.0", "10.0")
+    assert platform.calls[1].path.startswith(f"/v3/company/{REALM}/invoice/70?")
