@@ -203,7 +203,7 @@ class HubSpot(Connector):
         self, client: Client, records: str, record_id: str, properties: list[str], **query: Any
     ) -> Record:
         api = self.crm(client, records)
-        return answer(
+        return decoded(
             api.get_by_id(record_id, properties=properties, _preload_content=False, **query), Record
         )
 
@@ -220,12 +220,12 @@ class HubSpot(Connector):
         """Overwrite properties. HubSpot takes numbers as text."""
         body = {"properties": {name: str(value) for name, value in properties.items()}}
         response = self.crm(client, records).update(record_id, body, _preload_content=False, **by)
-        return Receipt(answer(response, Written).id)
+        return Receipt(decoded(response, Written).id)
 
     def probe(self, client: Client) -> str:
         token = self.settings.access_token.get_secret_value()
         headers = {"Authorization": f"Bearer {token}"}
-        portal = answer(call(client, "GET", "/account-info/v3/details", headers=headers), Portal)
+        portal = decoded(call(client, "GET", "/account-info/v3/details", headers=headers), Portal)
         return f"portal {portal.portal_id} ({portal.account_type}), {portal.company_currency}"
 
     def crm(self, client: Client, records: str) -> Any:
@@ -293,7 +293,7 @@ def call(client: Client, method: str, url: str, **request: Any) -> Response:
     return response
 
 
-def answer(response: Response, form: type[T]) -> T:
+def decoded(response: Response, form: type[T]) -> T:
     """Return what HubSpot answered."""
     try:
         return msgspec.json.decode(response.body, type=form)

@@ -171,8 +171,9 @@ class Shopify(Connector):
     def _mutate(self, client: Client, mutation: str, query: str, variables: Mapping[str, Any]) -> None:
         """Run one mutation and read its own list of errors."""
         result = self._graphql(client, query, variables).get(mutation) or {}
-        for error in result.get("userErrors", [{"message": f"no answer to {mutation}"}]):
-            raise refusal(error.get("code"), error.get("message"))
+        errors = result.get("userErrors", [{"message": f"no answer to {mutation}"}])
+        if errors:
+            raise refusal(errors[0].get("code"), errors[0].get("message"))
 
     def _graphql(self, client: Client, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the `data` of an answer. Errors come with HTTP 200 as a rule.

@@ -165,7 +165,7 @@ class Slack(Connector):
         if not kind:
             raise Malformed("neither a command, an interaction nor an event of Slack")
         fallback = body_digest(webhook.body).hex()
-        if kind == "block_actions":
+        if kind == "block_actions" and buttons(body):
             return [
                 click(body, action, f"{fallback}:{at}", webhook.received_at)
                 for at, action in enumerate(buttons(body))
@@ -203,8 +203,7 @@ class Slack(Connector):
 
     def respond(self, params: Reply, client: Client) -> Receipt:
         """Answer a command or a click at its response URL."""
-        # The URL comes from a signed body; still nobody may point us at another host.
-        if urlsplit(params.url).hostname not in self.settings.response_hosts:
+        if host_of(params.url) not in self.settings.response_hosts:
             raise Rejected("the reply address is not one of Slack's")
         body = {
             **message(params.text, params.blocks),
@@ -359,6 +358,14 @@ def approval_blocks(approval_id: str, summary: str) -> list[dict[str, Any]]:
             ],
         },
     ]
+
+
+def host_of(url: str) -> str:
+    """Return the host of a response URL. It comes from a signed body; still nobody may point us elsewhere."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def message(text: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def stripe_errors(now: datetime) -> Iterator[None]:
         yield
     except stripe.StripeError as error:
         raise outcome(error, now) from error
-    except (AttributeError, KeyError, TypeError) as error:
+    except AttributeError as error:
         # stripe 16.1 stumbles over JSON that is not Stripe's, such as a proxy's {"error": "text"}.
         raise TryLater("something that is not Stripe answered in its place", uncertain=True) from error
 
@@ -244,7 +244,7 @@ def outcome(error: Any, now: datetime) -> TryLater | Rejected:
     status, headers = error.http_status or 0, Headers(error.headers)
     said = REFUSED.get(status) or f"Stripe answered {status}: {error.user_message or 'no reason given'}"
     advice = headers.get("Stripe-Should-Retry")
-    passes = status < 400 or status in {409, 429} or status >= 500
+    passes = status < 300 or status in {409, 429} or status >= 500
     if advice == "true" or status == 429 or (passes and advice != "false"):
         return TryLater(said, retry_after_s(headers, now))
     return Rejected(said, status)

@@ -6,21 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from hub import journal
 from hub.facts import Conflict, Facts
 from hub.journal import Entry
-from hub.ledger import Book
+from hub.ledger import Book, Earning, earn_key, settle_key
 from hub.members import Directory
-from hub.rules import Program
+from hub.rules import Program, refunds
 from hub.sdk.errors import KeyReused, PricingError
-from hub.sdk.events import (
-    Event,
-    MemberMerged,
-    MemberRef,
-    PurchaseRefunded,
-)
-
-CANCELLED = "cancelled"
-"""The id under which a cancellation is kept among a purchase's refunds: it takes back all that is left."""
+from hub.sdk.events import Event, MemberMerged, MemberRef, PurchaseRefunded
+from hub.versions import Programs
 
 
 @dataclass
@@ -31,19 +25,30 @@ class Step:
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
     """
 
-    program: Program
+    programs: Programs
     book: Book
     facts: Facts
     directory: Directory
     learnt: list[str] = field(default_factory=list)
 
+    @property
+    def program(self) -> Program:
+        """The programme that counts now."""
+        return self.programs.current
+
     def learn(self, entry: Entry, canonical: str) -> None:
         """Note every name of the entry's fact."""
-        self.learnt += self.facts.learn([canonical, *_event(entry).same_as, _event(entry).fact], canonical, entry.id)
+        event = _event(entry)
+        self.learnt += self.facts.learn([canonical, event.fact, *event.same_as], canonical, entry.id)
+
+    def about(self, member: str) -> Mapping[str, Any]:
+        """Return what earning rules may read of a member."""
+        balance = self.book.account(member).balance(self.program.spendable)
+        return {"id": member, "tier": "", "balance": balance["active"], "pending": balance["pending"]}
 
 
 def apply(step: Step, entry: Entry) -> None:
-    """Do what the entry's event asks for; trouble parks the entry and touches nothing."""
+    """Do what the entry's event asks for. Trouble that a person must see parks it; then nothing is posted."""
     try:
         EFFECTS.get(_event(entry).name, _earn)(step, entry)
     except (Conflict, KeyReused, PricingError) as error:
@@ -58,18 +63,27 @@ def people(entry: Entry) -> Iterator[MemberRef]:
         yield event.merged
 
 
-def origin(entry: Entry) -> str:
-    """Return the name of the fact that an event takes from or gives back to; empty for others."""
-    return getattr(entry.canonical, "of", "")
-
-
 def names(entry: Entry) -> Iterator[str]:
     """Return every fact name an event brings or refers to."""
     event = _event(entry)
     yield event.fact
     yield from event.same_as
-    if name := origin(entry):
-        yield name
+    if of := _of(entry):
+        yield of
+
+
+def origins(entries: list[Entry], facts: Facts) -> set[str]:
+    """Return the facts whose earnings these events may change, under the names they were posted by."""
+    wanted = (_of(entry) or _event(entry).fact for entry in entries)
+    return {posted for name in wanted if (posted := facts.canonical(name))} | {_event(e).fact for e in entries}
+
+
+def keys(entries: list[Entry]) -> set[str]:
+    """Return the idempotency keys that posting these events may use."""
+    return {key for entry in entries for key in (earn_key(_event(entry).fact), settle_key(_event(entry).fact))}
+
+
+# --- earning -----------------------------------------------------------------------------------------------
 
 
 def _earn(step: Step, entry: Entry) -> None:
@@ -79,30 +93,155 @@ def _earn(step: Step, entry: Entry) -> None:
         entry.witness(told)
         step.learn(entry, told)
         return
-    if entry.member is None:
-        if event.name in step.program.triggers:
-            step.directory.leave_hints(entry.connection, event.member, entry.id)
-            entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
-        else:
-            entry.reason = f"no rule earns on {event.name}"
+    if event.name not in step.program.triggers:
+        entry.reason = f"no rule earns on {event.name}"
+    elif entry.member is None:
+        step.directory.leave_hints(entry.connection, event.member, entry.id)
+        entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
         return
-    awards = step.program.price(event, step.facts_about(entry.member)) if event.name in step.program.triggers else []
-    if awards:
-        step.book.earn(
-            entry.member,
-            fact=event.fact,
-            event=entry.id,
-            awards=awards,
-            occurred_at=event.occurred_at,
-            amounts=_amounts(event),
-        )
-    else:
-        entry.reason = f"no rule gives points for this {event.name}"
+    elif not step.book.earn(
+        entry.member,
+        fact=event.fact,
+        awards=step.program.price(event, step.about(entry.member)),
+        occurred_at=event.occurred_at,
+        cause=entry,
+        amounts=getattr(event, "order", None),
+        data=journal.plain(event),
+    ):
+        entry.reason = "no rule gives points for it"
     step.learn(entry, event.fact)
 
 
-EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {}
+def _win(step: Step, entry: Entry) -> None:
+    """As `_earn`; a deal that was reopened and is won again has its points back."""
+    told = step.facts.told([_event(entry).fact])
+    earning = step.book.earning(told) if told else None
+    if earning is None or not any(refund.cancelled for refund in earning.refunds.values()):
+        _earn(step, entry)
+        return
+    step.book.drop_cancellation(earning.fact, source=entry.connection)
+    _settle(step, entry, earning, fact=f"{earning.fact}/won/{entry.source_id}")
+
+
+# --- taking back -------------------------------------------------------------------------------------------
+
+
+def _refund(step: Step, entry: Entry) -> None:
+    event = cast("PurchaseRefunded", entry.canonical)
+    if earning := _earning(step, entry):
+        step.book.add_refund(earning.fact, event.refund, source=entry.connection, cause=entry)
+        _settle(step, entry, earning)
+
+
+def _cancel(step: Step, entry: Entry) -> None:
+    if earning := _earning(step, entry):
+        step.book.add_cancellation(earning.fact, source=entry.connection, cause=entry)
+        _settle(step, entry, earning)
+
+
+def _reinstate(step: Step, entry: Entry) -> None:
+    if earning := _earning(step, entry):
+        step.book.drop_cancellation(earning.fact, source=entry.connection)
+        _settle(step, entry, earning)
+
+
+def _reopen(step: Step, entry: Entry) -> None:
+    """Deals change their stage all the time; one that never was won has nothing to give back, now or later."""
+    if step.facts.canonical(_of(entry)) is None:
+        entry.reason = "the deal was not won"
+        return
+    _cancel(step, entry)
+
+
+def _earning(step: Step, entry: Entry) -> Earning | None:
+    """Return the earning an event takes from; None when there is nothing to do, and the entry says why."""
+    event = _event(entry)
+    if told := step.facts.told([event.fact]):
+        entry.witness(told)
+        return None
+    posted = step.facts.canonical(_of(entry))
+    if posted is None:
+        entry.wait_for(_of(entry))
+        return None
+    earning = step.book.earning(posted)
+    if earning is None:
+        entry.reason = f"{posted} earned nothing"
+        step.learn(entry, event.fact)
+    return earning
+
+
+def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
+    """Bring what the purchase keeps to what is left of it, by the programme that priced it."""
+    event = _event(entry)
+    entry.member = earning.member
+    program = step.programs.pinned(earning.program_version)
+    posted = step.book.settle_refunds(
+        earning.fact,
+        refunds.keep(program, earning, step.about(earning.member)),
+        fact=fact or event.fact,
+        occurred_at=event.occurred_at,
+        cause=entry,
+        data=journal.plain(event),
+    )
+    if posted is None:
+        entry.reason = f"{earning.fact} keeps its points"
+    step.learn(entry, fact or event.fact)
+
+
+# --- people ------------------------------------------------------------------------------------------------
+
+
+def _profile(step: Step, entry: Entry) -> None:
+    """Who it is was settled when the member was found; some programmes also earn on it."""
+    if entry.member is None:
+        entry.reason = "the programme enrols nobody by this"
+        return
+    _earn(step, entry)
+
+
+def _merge(step: Step, entry: Entry) -> None:
+    event = cast("MemberMerged", entry.canonical)
+    merged = step.directory.find(entry.connection, event.merged)
+    if merged is not None and merged != entry.member:
+        entry.park(f"the platform made members {merged} and {entry.member} one: merge them by hand")
+        return
+    entry.reason = "both are one member here"
+    if entry.member:
+        step.directory.adopt(entry.connection, event.merged, entry.member, entry.id)
+
+
+def _erase(_step: Step, entry: Entry) -> None:
+    if entry.member is None:
+        entry.reason = "nobody is known by it"
+        return
+    entry.park(f"erase member {entry.member}: the law gives you a month")
+
+
+def _note(_step: Step, entry: Entry) -> None:
+    entry.reason = "noted"
+
+
+EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
+    "deal.won": _win,
+    "deal.reopened": _reopen,
+    "purchase.refunded": _refund,
+    "purchase.cancelled": _cancel,
+    "purchase.reinstated": _reinstate,
+    "member.created": _profile,
+    "member.updated": _profile,
+    "member.merged": _merge,
+    "member.erased": _erase,
+    "consent.changed": _note,
+    "command.received": _note,
+    "approval.decided": _note,
+}
+"""Every other event earns what the programme's rules give for it."""
 
 
 def _event(entry: Entry) -> Event:
     return cast("Event", entry.canonical)
+
+
+def _of(entry: Entry) -> str:
+    """Return the name of the fact that an event takes from or gives back to; empty for others."""
+    return getattr(entry.canonical, "of", "")

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from cel_expr_python import cel
@@ -48,6 +49,8 @@ _KINDS: dict[str, Kind] = {
     "MAP": "map",
     "NULL": "null",
 }
+_ERROR = cel.Type.ERROR
+_NULL = cel.Type.NULL
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -218,26 +221,31 @@ class Activation:
         Raises:
             ExpressionError: `absent` says only what shows in the message.
         """
-        said = self._failure(program)
-        if isinstance(said, str) and said.startswith("INVALID_ARGUMENT: Integer value"):
-            # One integer beyond 64 bits anywhere makes the whole payload unreadable: such go as text.
-            self._values = _small_integers(self._values)
-            self._cel = self._env.Activation(self._values)
-            said = self._failure(program)
-        if isinstance(said, str):
-            raise ExpressionError(_clean(said), absent=_ABSENT.search(said) is not None)
+        result = self.result(program)
+        if isinstance(result, str):
+            raise ExpressionError(_clean(result), absent=_ABSENT.search(result) is not None)
         try:
-            return said.plain_value()
+            return result.plain_value()
         except (TypeError, SystemError) as error:
             raise ExpressionError(
                 "gives an optional inside a list or map: end it with orValue(...)"
             ) from error
 
-    def _failure(self, program: Any) -> Any:
-        """Return the value, or the error text: at run time errors come as values of type ERROR, not as exceptions."""
+    def result(self, program: Any) -> Any:
+        """Return what a program gives as the library's value, or the error as text."""
+        result = self._evaluated(program)
+        if isinstance(result, str) and result.startswith("INVALID_ARGUMENT: Integer value"):
+            # One integer beyond 64 bits anywhere makes the whole payload unreadable: such go as text.
+            self._values = _small_integers(self._values)
+            self._cel = self._env.Activation(self._values)
+            result = self._evaluated(program)
+        return result
+
+    def _evaluated(self, program: Any) -> Any:
+        # At run time errors come back as values of type ERROR, except for a few that are raised.
         try:
             result = program.eval(activation=self._cel)
-            return str(result.value()) if result.type() == cel.Type.ERROR else result
+            return str(result.value()) if result.type() == _ERROR else result
         except RuntimeError as error:
             return str(error)
         except (TypeError, SystemError):
@@ -270,36 +278,42 @@ class Expression:
             return activation.run(self._program)
         except ExpressionError as error:
             if not error.absent and _MAYBE_ABSENT.search(str(error)):
-                error.absent = any(value in (None, NOTHING) for value in self.reads(activation).values())
+                held = (self._followed(path, activation)[1] for path in self.paths)
+                error.absent = any(value is None or value.type() == _NULL for value in held)
             raise
 
-    def paths(self) -> list[str]:
-        """Return the names it reads, such as "payload.customer.id"; none of a comprehension's own."""
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """The names it reads, such as "payload.customer.id"; none of a comprehension's own."""
         return _paths(self.text, self._env.names)
 
     def reads(self, activation: Activation) -> dict[str, Any]:
         """Return what its names hold, for messages; each path ends where it meets nothing (NOTHING), null or a scalar."""
-        found: dict[str, Any] = {}
-        for path in self.paths():
-            seen, held = "", None
-            for step in path.split("."):
-                inner = f"{seen}.{step}" if seen else step
-                value = self._read(inner, activation)
-                if value is NOTHING and seen and not isinstance(held, dict):
-                    break  # what holds no keys is what tells the reader something
-                seen, held = inner, value
-                if value is None or value is NOTHING:
-                    break
-            found[seen] = held
-        return found
+        followed = (self._followed(path, activation) for path in self.paths)
+        return {reached: NOTHING if value is None else value.plain_value() for reached, value in followed}
 
-    def _read(self, path: str, activation: Activation) -> Any:
-        try:
-            if path not in self._readers:
-                self._readers[path] = self._env._program(f"\n{path}\n", path)  # noqa: SLF001
-            return activation.run(self._readers[path])
-        except ExpressionError:
-            return NOTHING
+    def _followed(self, path: str, activation: Activation) -> tuple[str, Any]:
+        """Return how far a path leads, and the library's value there; None where there is nothing."""
+        reached, held = "", None
+        for step in path.split("."):
+            inner = f"{reached}.{step}" if reached else step
+            value = activation.result(self._reader(inner))
+            if isinstance(value, str):
+                # What holds no keys tells the reader more than that it has not this one.
+                return (
+                    (reached, held)
+                    if held is not None and not held.type().name().startswith("MAP")
+                    else (inner, None)
+                )
+            reached, held = inner, value
+            if value.type() == _NULL:
+                break
+        return reached, held
+
+    def _reader(self, path: str) -> Any:
+        if path not in self._readers:
+            self._readers[path] = self._env._program(f"\n{path}\n", path)  # noqa: SLF001
+        return self._readers[path]
 
 
 class Bundle:
@@ -366,9 +380,9 @@ _LITERAL = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|//[^\n]*")
 _PATH = re.compile(r"(?<![\w.])([A-Za-z_]\w*+(?!\s*\()(?:\.\??[A-Za-z_]\w*+(?!\s*\())*)")
 
 
-def _paths(text: str, names: frozenset[str]) -> list[str]:
+def _paths(text: str, names: frozenset[str]) -> tuple[str, ...]:
     found = (match[1].replace("?", "") for match in _PATH.finditer(_LITERAL.sub("''", text)))
-    return list(dict.fromkeys(path for path in found if path.partition(".")[0] in names))
+    return tuple(dict.fromkeys(path for path in found if path.partition(".")[0] in names))
 
 
 def _place(text: str, name: str) -> tuple[int, int]:
@@ -398,6 +412,7 @@ _WORDS = (
 )
 
 
+@lru_cache(512)
 def _clean(said: str) -> str:
     for pattern, words in _WORDS:
         said = pattern.sub(words, said)

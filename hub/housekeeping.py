@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,29 +24,26 @@ log = structlog.get_logger()
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    found = hub.reload_if_changed()
-    found += redelivered(hub)
-    found += settle_due(hub)
-    found += prune(hub)
-    return found
+    return hub.reload_if_changed() + settle_due(hub) + prune(hub)
 
 
-def redelivered(hub: Hub) -> int:
-    """Give parked events of redelivered webhooks another chance: the platform asked again."""
-    ids = hub.take_redelivered()
-    if not ids:
-        return 0
+def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> int:
+    """Give the parked events of redelivered webhooks another chance: the platform asks again.
+
+    Args:
+        hub: where.
+        deliveries: pairs of (connection name, delivery id).
+    """
     with hub.database.read_inbox() as connection:
-        rows = inbox.ids_of(connection, ids)
+        ids = inbox.find(connection, deliveries)
     with hub.database.write() as tx:
-        woken = journal.wake_deliveries(tx, rows, hub.clock())
-    if woken:
-        hub.ring_journal()
+        woken = journal.wake_deliveries(tx, ids, hub.clock())
+    hub.ring(journal=woken)
     return woken
 
 
 def settle_due(hub: Hub) -> int:
-    """Activate pending lots whose time has come and expire those whose time is over."""
+    """Activate pending lots whose time has come, and expire those whose time is over."""
     now = hub.clock()
     with hub.database.read() as connection:
         members = ledger.due(connection, now, BATCH)
@@ -55,25 +53,20 @@ def settle_due(hub: Hub) -> int:
         book = Book.open(tx, members, now=now, programs=hub.programs)
         book.settle_due()
         book.flush(tx)
-        directory = Directory.open(tx, [], match=(), enrol=False, now=now)
-        fan_out(hub, tx, directory, book)
+        fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
     hub.tell([], book.posted)
     return len(members)
 
 
 def prune(hub: Hub) -> int:
-    """Delete bodies and attempts past their retention, in chunks; facts, postings and the journal stay."""
+    """Delete bodies and attempts past their retention, in chunks. Facts, postings and the journal stay."""
     now = hub.clock()
-    if not hub.prune_is_due(now):
+    if now < hub.prune_next:
         return 0
+    hub.prune_next = now + PRUNE_EVERY
     retention = hub.config.file.retention
-    bodies = inbox.prune(hub.database, now - retention.bodies)
+    bodies = inbox.prune(hub.database, now - retention.bodies, up_to=hub.intake.position())
     attempts = outbox.prune(hub.database, now - retention.attempts)
     if bodies or attempts:
-        log.info("old bodies were deleted", action="pruned", bodies=bodies, attempts=attempts)
+        log.info("what was kept for support is past its time", action="pruned", bodies=bodies, attempts=attempts)
     return 0
-
-
-def is_due(last: datetime | None, now: datetime) -> bool:
-    """Return whether an hourly chore should run."""
-    return last is None or now - last >= PRUNE_EVERY

@@ -1,30 +1,28 @@
-"""The hub, put together: one object that the web app, the engine and the command line share."""
+"""The hub, put together: the one object that the web app, the engine and the command line share."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
+from prometheus_client import CollectorRegistry
 
-from hub import housekeeping, metrics, plugins
+from hub import housekeeping, journal, plugins
 from hub.clock import Clock, system_clock
 from hub.config import Config, load_config
 from hub.connections import Connection
 from hub.engine.local import LocalEngine
-from hub.inbox import Inbox
-from hub.inbox.refusals import Refusals
+from hub.inbox import Inbox, Refusals
 from hub.intake import intake_of
 from hub.journal import Entry
 from hub.mapping import Mapping as MappingFile
 from hub.mapping import MappingStore
-from hub.outbox import Deliverer, Delivery, Tokens
+from hub.metrics import Figures
+from hub.outbox import Deliverer
 from hub.plugins import Plugins
 from hub.rules import Program, load_program
 from hub.sdk import Client, ConfigError, Problem
@@ -33,11 +31,20 @@ from hub.storage.migrations import upgrade
 from hub.values import Posted
 from hub.versions import Programs, remember
 
+STALE = timedelta(minutes=10)
+"""How old the oldest unprocessed webhook may be before the hub calls itself not ready."""
+
 log = structlog.get_logger()
 
 
 class Hub:
-    """Everything one hub.yaml describes. Opened by `open_hub`; nothing runs before `start`."""
+    """Everything one hub.yaml describes. `open_hub` makes it; nothing runs before `start`.
+
+    Attributes:
+        programs: the programme that counts now and those that counted before.
+        outbound: connections that are told things, each with its mapping.
+        triggers: what any of them listens for.
+    """
 
     def __init__(
         self,
@@ -49,14 +56,146 @@ class Hub:
         clock: Clock = system_clock,
         commit_delay_s: float = 0.0,
     ) -> None:
-        self.config = config
-        self.plugins = found
-        self.clock = clock
+        self.config, self.plugins, self.clock, self.mappings = config, found, clock, mappings
         self.connections = config.connections
-        self.max_body = config.file.max_body
-        self.fast_lane = config.file.fast_lane
+        self.max_body, self.fast_lane = config.file.max_body, config.file.fast_lane
+        self.metrics = CollectorRegistry()
+        self.figures = Figures(self.metrics)
         self.database = Database(config.database, commit_delay_s=commit_delay_s)
         upgrade(self.database)
-        self.mappings = mappings
         self.programs = Programs(self.database, program)
-        self._remember_all()
+        self._remember(config.program, program.hash, "program")
+        for path in set(config.mappings.values()):
+            self._remember(path, mappings[path].version, "mapping")
+        self._listen()
+        self.inbox = Inbox(
+            self.database,
+            on_stored=lambda: self.engine.ring_inbox(),
+            on_duplicate=lambda again: housekeeping.redelivered(self, again),
+        )
+        self.refusals = Refusals(self.database, self.connections, clock)
+        self.intake = intake_of(self.database)
+        self.deliverer = Deliverer(self)
+        self.engine = LocalEngine(self)
+        self._program_stamp = _stamp(config.program)
+        self.prune_next = datetime.min.replace(tzinfo=UTC)
+
+    def mapping(self, connection: str) -> MappingFile:
+        """Return the live mapping of a connection."""
+        return self.mappings[self.config.mappings[connection]]
+
+    def client(self, connection: Connection, key: str) -> Client:
+        """Return the client with which a connector reads a record; `key` tells its calls apart."""
+        return self.deliverer.client(connection, key)
+
+    def start(self) -> None:
+        """Start the threads that do the work."""
+        self.engine.start()
+
+    def close(self) -> None:
+        """Finish what is at hand and let go of everything. What is left waits in the database."""
+        self.inbox.close()
+        self.engine.stop()
+        self.refusals.close()
+        self.database.close()
+
+    def ready(self) -> list[str]:
+        """Return what keeps the hub from its work, one sentence each. Costs two look-ups by index."""
+        try:
+            with self.database.write() as connection:
+                connection.execute(sa.text("SELECT 1"))
+            oldest = self.intake.oldest()
+        except sa.exc.SQLAlchemyError as error:
+            return [f"the database cannot be written: {getattr(error, 'orig', error)}"]
+        if oldest is not None and self.clock() - oldest > STALE:
+            return [f"webhooks wait since {oldest:%Y-%m-%d %H:%M} UTC to be processed; look for errors in the log"]
+        return []
+
+    def tell(self, entries: Sequence[Entry], posted: Iterable[Posted]) -> None:
+        """Count and tell what a transaction did, after its commit."""
+        posted = list(posted)
+        self.figures.count(entries, posted)
+        for entry in entries:
+            if entry.state == "parked":
+                log.warning(
+                    "an event is parked", action="event_parked", event_id=entry.id, connection=entry.connection,
+                    reason=entry.reason,
+                )  # fmt: skip
+        if any(entry.state == "ready" for entry in entries) or posted:
+            self.engine.ring_journal()
+        if self.triggers and (posted or entries):
+            self.engine.ring_outbox()
+        for posting in posted:
+            self.plugins.tell("points_posted", posting=posting)
+
+    def reload_if_changed(self) -> int:
+        """Put changed mapping and programme files into force, each whole or not at all; return how many."""
+        changed = self.mappings.reload_if_changed()
+        for path in changed:
+            self._remember(path, self.mappings[path].version, "mapping")
+            log.info("a mapping is in force", action="mapping_reloaded", file=str(path))
+        program = self._reload_program()
+        if not changed and not program:
+            return 0
+        self._listen()
+        names = [name for name, path in self.config.mappings.items() if program or path in changed]
+        with self.database.write() as connection:
+            journal.wake_parked(connection, self.clock(), names)
+        self.engine.ring_journal()
+        return len(changed) + program
+
+    def _reload_program(self) -> int:
+        stamp = _stamp(self.config.program)
+        if stamp == self._program_stamp:
+            return 0
+        self._program_stamp = stamp
+        try:
+            program = load_program(self.config.program)
+        except ConfigError:
+            return 0  # the last good one stays; `hub check` and `hub doctor` say what is wrong
+        if program.hash == self.programs.current.hash:
+            return 0
+        self._remember(self.config.program, program.hash, "program")
+        self.programs.set(program)
+        log.info("a programme is in force", action="program_reloaded", file=str(self.config.program))
+        return 1
+
+    def _listen(self) -> None:
+        self.outbound = [
+            (connection, self.mapping(name))
+            for name, connection in self.connections.items()
+            if name not in self.config.silent
+        ]
+        self.triggers = {trigger for _, mapping in self.outbound for trigger in mapping.outbounds}
+
+    def _remember(self, path: Path, digest: str, kind: str) -> None:
+        remember(self.database, kind, path, digest, self.clock())
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def open_hub(path: Path, *, clock: Clock = system_clock, commit_delay_s: float = 0.0) -> Hub:
+    """Read every file of a hub and open its database.
+
+    Raises:
+        ConfigError: with every problem found, in hub.yaml, the mappings and the programme.
+    """
+    found = plugins.load()
+    config = load_config(path, found.connectors, os.environ, found.broken)
+    mappings = MappingStore(
+        {config.mappings[name]: type(connection.connector) for name, connection in config.connections.items()}
+    )
+    problems: list[Problem] = [problem for faults in mappings.problems.values() for problem in faults]
+    try:
+        program = load_program(config.program)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return Hub(config, found, program, mappings, clock=clock, commit_delay_s=commit_delay_s)

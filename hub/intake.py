@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from hub import inbox
 from hub.inbox import StoredRow
 from hub.storage import Database, insert_new
 from hub.storage.tables import cursor
+from hub.storage.tables import inbox as inbox_table
 
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 
@@ -27,6 +29,12 @@ class Intake(Protocol):
 
     def batch(self, limit: int) -> AbstractContextManager[tuple[list[StoredRow], Transaction]]:
         """Take up to `limit` webhooks, and the transaction in which they count as processed."""
+
+    def position(self) -> int | None:
+        """Return the id up to which everything is processed; None where rows themselves know."""
+
+    def oldest(self) -> datetime | None:
+        """Return when the oldest unprocessed webhook arrived; None when all are processed."""
 
 
 class Moved(Exception):
@@ -43,8 +51,7 @@ class CursorIntake:
 
     @contextmanager
     def batch(self, limit: int) -> Iterator[tuple[list[StoredRow], Transaction]]:
-        with self._database.read() as connection:
-            position = connection.scalar(sa.select(cursor.c.position).where(cursor.c.name == self.NAME)) or 0
+        position = self.position()
         with self._database.read_inbox() as connection:
             rows = inbox.read_after(connection, position, limit)
 
@@ -55,6 +62,16 @@ class CursorIntake:
                 yield connection
 
         yield rows, transaction
+
+    def position(self) -> int:
+        """Return the id of the last webhook that is processed; 0 before the first."""
+        with self._database.read() as connection:
+            return connection.scalar(sa.select(cursor.c.position).where(cursor.c.name == self.NAME)) or 0
+
+    def oldest(self) -> datetime | None:
+        with self._database.read_inbox() as connection:
+            waiting = sa.select(inbox_table.c.received_at).where(inbox_table.c.id > self.position())
+            return connection.scalar(waiting.order_by(inbox_table.c.id).limit(1))
 
     def _advance(self, connection: sa.Connection, position: int, to: int) -> None:
         if position == 0:
@@ -82,6 +99,14 @@ class ClaimIntake:
                 inbox.finish(connection, [row.id for row in rows])
 
             yield rows, transaction
+
+    def position(self) -> None:
+        """Rows know by themselves whether they are processed."""
+
+    def oldest(self) -> datetime | None:
+        with self._database.read_inbox() as connection:
+            waiting = sa.select(inbox_table.c.received_at).where(inbox_table.c.pending)
+            return connection.scalar(waiting.order_by(inbox_table.c.id).limit(1))
 
 
 def intake_of(database: Database) -> Intake:

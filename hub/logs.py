@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -13,16 +13,20 @@ import structlog
 STRUCK_OUT = "***"
 
 
-def setup(*, secrets: Iterable[str] = (), level: int = logging.INFO, as_json: bool | None = None) -> None:
+def setup(
+    style: Literal["auto", "json", "console"] = "auto",
+    *,
+    secrets: Iterable[str] = (),
+    level: int = logging.INFO,
+) -> None:
     """Send our log lines and the libraries' to stderr, in one form.
 
     Args:
+        style: auto is the console's where a person watches, else JSON.
         secrets: texts that are struck out wherever they turn up, in tracebacks too.
         level: the least that is shown.
-        as_json: None is JSON unless a person watches.
     """
-    if as_json is None:
-        as_json = not sys.stderr.isatty()
+    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -30,9 +34,12 @@ def setup(*, secrets: Iterable[str] = (), level: int = logging.INFO, as_json: bo
         structlog.processors.format_exc_info,
         strike_out(secrets),
     ]
-    last: list[Any] = [structlog.dev.ConsoleRenderer()]
+    last: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     if as_json:
-        last = [structlog.processors.EventRenamer("action"), structlog.processors.JSONRenderer(serializer=_json)]
+        last = [
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(serializer=_json),
+        ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -49,10 +49,19 @@ def accept(connection: Connection, webhook: Webhook, inbox: Inbox) -> Answer:
     connector = connection.connector
     if not connection.waiver:
         connector.verify(webhook, connection.live_secrets(webhook.received_at))
-    answer = connector.answer(webhook)
+    answer = _answer(connection, webhook)
     if answer is None or answer.store:
         inbox.put(Row.of(connection, webhook))  # returns after the commit
     return answer or ACCEPTED
+
+
+def _answer(connection: Connection, webhook: Webhook) -> Answer | None:
+    """Return what the platform wants to read. The webhook is genuine: an error here must not cost the event."""
+    try:
+        return connection.connector.answer(webhook)
+    except Exception:
+        log.exception("the connector gave no answer", action="answer_error", connection=connection.name)
+        return None
 
 
 def process(hub: Hub, limit: int = BATCH) -> int:
@@ -102,7 +111,7 @@ def catch_up(hub: Hub, limit: int = BATCH) -> int:
 
 def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted]:
     """Bring read events to the ledger and the outbox, and write down what became of each."""
-    now = hub.clock()
+    now, program = hub.clock(), hub.programs.current
     entries = journal.unsettled(tx, entries)
     live = [entry for entry in entries if entry.state == "done" and entry.canonical is not None]
 
@@ -110,8 +119,8 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted
     directory = Directory.open(
         tx,
         [(entry.connection, ref) for entry in live for ref in effects.people(entry)],
-        match=hub.program.identity.match,
-        enrol=hub.program.identity.enrol == "automatic",
+        match=program.identity.match,
+        enrol=program.identity.enrol == "automatic",
         now=now,
     )
     for entry in live:
@@ -124,10 +133,11 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted
         tx,
         {entry.member for entry in live if entry.member},
         now=now,
-        programs=hub.programs,
-        origins=[fact for entry in live if (fact := facts.canonical(effects.origin(entry)))],
+        program=program,
+        origins=effects.origins(live, facts),
+        keys=effects.keys(live),
     )
-    step = effects.Step(hub.program, book, facts, directory)
+    step = effects.Step(hub.programs, book, facts, directory)
     for entry in live:
         effects.apply(step, entry)
     facts.flush()

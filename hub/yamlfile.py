@@ -145,7 +145,10 @@ def parse(raw: bytes, path: str, env: Mapping[str, str] | None = None) -> Docume
         raise ConfigError([Problem(path, line, 1, "the file is not UTF-8 text")]) from error
     root = _compose(text, path)
     builder = _Builder(path, env)
-    value = builder.build(root, ()) if root is not None else None
+    try:
+        value = builder.build(root, ()) if root is not None else None
+    except RecursionError:
+        raise ConfigError([Problem(path, 0, 0, "a table merges itself (<<)")]) from None
     if builder.problems:
         raise ConfigError(in_file_order(builder.problems))
     return Document(path, text, hashlib.sha256(raw).hexdigest(), value, builder.values, builder.keys)
@@ -246,22 +249,29 @@ class _Builder:
 
     def mapping(self, node: yaml.Node, keys: Keys) -> dict[str, Any]:
         value: dict[str, Any] = {}
+        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                self.complain(key_node, "a key must be text")
-                continue
             # Keys are names: `404:` and `true:` are the text they show.
             key = key_node.value
-            if key in value:
-                line, _ = self.keys[(*keys, key)]
-                self.complain(key_node, f"{key!r} is here twice", f"first on line {line}")
-                continue
-            if key == "<<" and not key_node.style:
-                self.complain(key_node, "merge keys (<<) are not read", "write the lines out")
-                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.complain(key_node, "a key must be text")
+            elif key == "<<" and not key_node.style:
+                value |= self.merged(value_node, keys)
+            elif key in own:
+                self.complain(key_node, f"{key!r} is here twice", f"first on line {_start(own[key][0])[0]}")
+            else:
+                own[key] = key_node, value_node
+        for key, (key_node, value_node) in own.items():
             self.keys[(*keys, key)] = _start(key_node)
             value[key] = self.build(value_node, (*keys, key))
         return value
+
+    def merged(self, node: yaml.Node, keys: Keys) -> dict[str, Any]:
+        """Return what `<<: *name` brings; the table's own keys win over it."""
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, keys)
+        self.complain(node, "<< takes one table, by its anchor (*name)")
+        return {}
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
         convert = _SCALARS.get(node.tag)

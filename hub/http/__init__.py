@@ -15,4 +15,13 @@ from hub.http.rate import Bucket
 from hub.http.redact import STRUCK_OUT, Redactor
 from hub.http.session import GuardedSession
 
-__all__ = ["BUDGET_S", "STRUCK_OUT", "Bucket", "Guard", "GuardedSession", "Outgoing", "Redactor", "TokenStore"]
+__all__ = [
+    "BUDGET_S",
+    "STRUCK_OUT",
+    "Bucket",
+    "Guard",
+    "GuardedSession",
+    "Outgoing",
+    "Redactor",
+    "TokenStore",
+]

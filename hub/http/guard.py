@@ -46,7 +46,9 @@ def is_public(address: Address) -> bool:
     """Return whether an unwrapped address is on the public internet."""
     if address.version == 6 and address not in GLOBAL_UNICAST:
         return False
-    return address.is_global and not address.is_multicast and not any(address in network for network in SPECIAL)
+    return (
+        address.is_global and not address.is_multicast and not any(address in network for network in SPECIAL)
+    )
 
 
 class Guard:
@@ -93,6 +95,8 @@ class _Checked:
         failure: OSError = OSError("no address answered")
         try:
             addresses = self.guard.addresses(connection.host.strip("[]"), connection.port)
+        except UnicodeError as error:
+            raise AddressRefused(f"{connection.host!r} is no host name") from error
         except OSError as error:
             raise NameResolutionError(connection.host, connection, error) from error  # type: ignore[arg-type]
         for address in addresses:

@@ -60,9 +60,7 @@ class Redactor:
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return headers without those that carry secrets."""
-        return {
-            name: self.text(value) for name, value in headers.items() if not SECRET_HEADER.search(name)
-        }
+        return {name: self.text(value) for name, value in headers.items() if not SECRET_HEADER.search(name)}
 
     def body(self, body: bytes) -> bytes:
         """Return the beginning of a body, without secrets."""

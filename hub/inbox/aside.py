@@ -59,7 +59,7 @@ class Aside:
             try:
                 self._work()
             except Exception:
-                log.exception("aside_error", name=self._name)
+                log.exception("work beside the requests failed", action="aside_error", thread=self._name)
             self._closing.wait(self._pause_s)
             if self._closing.is_set():
                 self._rung.set()

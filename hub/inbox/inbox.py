@@ -19,7 +19,7 @@ import structlog
 
 from hub.inbox.aside import Aside
 from hub.inbox.postgresql import PostgresqlStore
-from hub.inbox.row import Row
+from hub.inbox.row import Delivery, Row
 from hub.inbox.sqlite import SqliteStore
 from hub.sdk import HubError
 from hub.storage import Database
@@ -36,8 +36,6 @@ MOST_DUPLICATES = 10_000
 """Redeliveries remembered for a re-kick. The sweeper finds what does not fit."""
 
 Outcome = Literal["stored", "duplicate"]
-Delivery = tuple[str, str]
-"""A connection's name and a delivery id: what makes a delivery the same as another."""
 
 log = structlog.get_logger()
 
@@ -167,19 +165,20 @@ class Inbox:
             try:
                 store = store or self._open()
                 self._write(store, batch)
-            except Exception as error:
-                self._log_failure(len(batch))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the writer goes on
+                self._log_failure(error, len(batch))
                 for waiting in batch:
                     if waiting.is_new is None:
                         waiting.error = waiting.error or error
-                store = _closed(store)  # a broken connection does not heal; a new one may
+                _close(store)  # a broken connection does not heal; a new one may
+                store = None
             for waiting in batch:
                 waiting.done.release()
             try:
                 self._tell(batch)
             except Exception:
-                log.exception("inbox_bell_error")
-        _closed(store)
+                log.exception("the rows are stored, telling so failed", action="inbox_bell_error")
+        _close(store)
 
     def _gather(self) -> list[_Waiting]:
         """Wait for a row; return it with all that came meanwhile, oldest first. Empty: closed and drained."""
@@ -201,11 +200,11 @@ class Inbox:
             self._queue.put(None)  # the end comes after these
         return batch
 
-    def _log_failure(self, rows: int) -> None:
-        """Log the exception at hand, unless one was logged just now: a full disk fails every batch."""
+    def _log_failure(self, error: Exception, rows: int) -> None:
+        """Log a failed batch, unless one was logged just now: a full disk fails every batch."""
         if time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + QUIET_S
-            log.exception("inbox_not_stored", rows=rows)
+            log.error("webhooks cannot be stored", action="inbox_not_stored", rows=rows, exc_info=error)
 
     def _open(self) -> Store:
         return SqliteStore(self._database) if self._database.is_sqlite else PostgresqlStore(self._database)
@@ -222,7 +221,8 @@ class Inbox:
             raise
         except Exception as error:
             if len(batch) == 1:
-                log.exception("inbox_row_refused", connection=batch[0].row.connection)
+                name = batch[0].row.connection
+                log.exception("the database refused a webhook", action="inbox_row_refused", connection=name)
                 batch[0].error = error
                 return
             for waiting in batch:
@@ -253,7 +253,7 @@ class Inbox:
             self._on_duplicate(again)
 
 
-def _closed(store: Store | None) -> None:
+def _close(store: Store | None) -> None:
     """Give a store up."""
     if store is not None:
         with suppress(Exception):

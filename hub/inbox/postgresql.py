@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from hub.inbox.row import Row
 from hub.storage import Database
 
@@ -44,12 +42,9 @@ class PostgresqlStore:
 
         self.unavailable = (psycopg.OperationalError, psycopg.InterfaceError)
         self._delay_s = database.commit_delay_s
-        self._lent = database.inbox.raw_connection()
-        self._lent.detach()  # ours until `close`, not one of the pool's
-
-    @property
-    def _connection(self) -> psycopg.Connection:
-        return self._lent.driver_connection  # type: ignore[return-value]
+        lent = database.inbox.raw_connection()
+        self._connection: psycopg.Connection = lent.driver_connection  # type: ignore[assignment]
+        lent.detach()  # ours until `close`, not one of the pool's
 
     def write(self, rows: Sequence[Row]) -> list[bool]:
         """Store rows in one transaction; return for each whether it is new."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from hub.inbox.row import StoredRow, decompress
+from hub.inbox.row import Delivery, StoredRow, decompress
 from hub.sdk import Headers, Webhook
 from hub.storage import Database
 from hub.storage.tables import inbox, inbox_body, refused, refused_sample
@@ -89,6 +89,22 @@ def get(connection: sa.Connection, ids: Iterable[int]) -> list[StoredRow]:
     return [_stored(row) for row in found]
 
 
+def find(connection: sa.Connection, deliveries: Iterable[tuple[str, str]]) -> list[int]:
+    """Return the ids of the rows of these deliveries, pairs of (connection name, delivery id)."""
+    pairs = sa.tuple_(inbox.c.connection, inbox.c.delivery_id).in_(sorted(set(deliveries)))
+    return list(connection.execute(sa.select(inbox.c.id).where(pairs)).scalars())
+
+
+def ids_of(connection: sa.Connection, deliveries: Sequence[Delivery]) -> list[int]:
+    """Return the ids of the rows with these (connection name, delivery id)."""
+    key = sa.tuple_(inbox.c.connection, inbox.c.delivery_id)
+    ids: list[int] = []
+    for start in range(0, len(deliveries), 500):
+        some = [tuple(delivery) for delivery in deliveries[start : start + 500]]
+        ids += connection.scalars(sa.select(inbox.c.id).where(key.in_(some)))
+    return ids
+
+
 def list_rows(
     connection: sa.Connection,
     *,
@@ -121,7 +137,9 @@ def list_rows(
         query = query.where(inbox.c.received_at >= since)
     if after is not None:
         seen = inbox.alias()
-        query = query.where(place > sa.select(seen.c.received_at, seen.c.id).where(seen.c.id == after).scalar_subquery())
+        query = query.where(
+            place > sa.select(seen.c.received_at, seen.c.id).where(seen.c.id == after).scalar_subquery()
+        )
     return [Listed(*row) for row in connection.execute(query.limit(limit))]
 
 
@@ -188,7 +206,7 @@ def prune(database: Database, older_than: datetime, *, up_to: int | None = None,
             return pruned
 
 
-def _stored(row: sa.Row[Any]) -> StoredRow:
+def _stored(row: Sequence[Any]) -> StoredRow:
     id_, name, delivery_id, received_at, method, url, headers, verdict, frame = row
     webhook = None
     if frame is not None:

@@ -19,6 +19,9 @@ from hub.storage.tables import to_us
 LONGEST_ID = 200
 """Characters of a delivery id; platforms use 15 to 64. A longer one is kept as its hash."""
 
+Delivery = tuple[str, str]
+"""A connection's name and a delivery id: what makes one delivery the same as another."""
+
 log = structlog.get_logger()
 _local = threading.local()
 
@@ -84,7 +87,11 @@ def _delivery_id(connection: Connection, webhook: Webhook) -> str | None:
         given = connection.connector.delivery_id(webhook)
     except Exception:
         # The webhook is genuine: what a connector trips over must not cost the event.
-        log.exception("delivery_id_error", connection=connection.name)
+        log.exception(
+            "the connector could not read the delivery's id; the body's hash stands in",
+            action="delivery_id_error",
+            connection=connection.name,
+        )
         return None
     if given and (len(given) > LONGEST_ID or not given.isprintable()):
         return body_digest(given.encode(errors="surrogatepass")).hex()

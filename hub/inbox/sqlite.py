@@ -7,8 +7,6 @@ import time
 from collections.abc import Sequence
 from functools import cache
 
-import sqlalchemy as sa
-
 from hub.inbox.row import Row
 from hub.storage import Database
 
@@ -28,15 +26,10 @@ class SqliteStore:
 
     def __init__(self, database: Database) -> None:
         self._delay_s = database.commit_delay_s
-        self._lent = database.inbox.raw_connection()
-        self._lent.detach()  # ours until `close`, not one of the pool's
-        self._cursor: sqlite3.Cursor = self._connection.cursor()
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        connection = self._lent.driver_connection
-        assert isinstance(connection, sqlite3.Connection)
-        return connection
+        lent = database.inbox.raw_connection()
+        self._connection: sqlite3.Connection = lent.driver_connection  # type: ignore[assignment]
+        lent.detach()  # ours until `close`, not one of the pool's
+        self._cursor = self._connection.cursor()
 
     def write(self, rows: Sequence[Row]) -> list[bool]:
         """Store rows in one transaction; return for each whether it is new."""
@@ -62,7 +55,9 @@ class SqliteStore:
         if cursor.rowcount < len(rows):
             stored = {id_ for (id_,) in cursor.execute("SELECT id FROM inbox WHERE id >= ?", (first,))}
             new = [id_ in stored for id_ in ids]
-        bodies = [v for id_, row, is_new in zip(ids, rows, new, strict=True) if is_new for v in (id_, row.body)]
+        bodies = [
+            v for id_, row, is_new in zip(ids, rows, new, strict=True) if is_new for v in (id_, row.body)
+        ]
         if bodies:
             cursor.execute(_insert_bodies(len(bodies) // 2), bodies)
         return new
@@ -80,4 +75,4 @@ def _insert_inbox(count: int) -> str:
 
 @cache
 def _insert_bodies(count: int) -> str:
-    return "INSERT INTO inbox_body (id, data) VALUES " + ",".join(["(?,?)"] * count)
+    return "INSERT INTO inbox_body (id, data) VALUES " + ",".join(["(?,?)"] * count)  # noqa: S608

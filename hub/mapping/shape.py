@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -74,7 +75,13 @@ def fields_of(model: type[msgspec.Struct]) -> dict[str, Field]:
     return _fields(described)
 
 
-def fitting(wanted: inspect.Type, optional: Set[str], path: str) -> Fit | None:
+def value_of(wanted: Field) -> Field:
+    """Return what a value under a free key takes: the type of a dict's values, or anything."""
+    inner = wanted.type.value_type if isinstance(wanted.type, inspect.DictType) else inspect.AnyType()
+    return Field(_KINDS.get(type(inner), "any"), required=False, fields=None, item=None, type=inner)
+
+
+def fitting(wanted: inspect.Type, optional: AbstractSet[str], path: str) -> Fit | None:
     """Return what turns a value into what msgspec takes for this type, or None where nothing is to be done.
 
     Whole numbers become text, ISO text becomes an aware time, and null is left out of objects in lists where

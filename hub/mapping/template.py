@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -26,7 +27,7 @@ class Slot:
         keys: where the expression stands in the file.
         expression: compiled.
         fit: turns the value into what the model takes; None: nothing to do.
-        optional: absence (a missing key, null) leaves the field out.
+        optional: absence (a missing key, null) leaves the field out, whatever its parent's.
     """
 
     path: str
@@ -45,27 +46,32 @@ class Template(Generic[S]):
         model: what is filled.
         slots: its fields, deep ones by path.
         optional: the paths that may be left out, parents included.
+        document, env: the file and the names its expressions may use.
     """
 
     def __init__(
         self,
         name: str,
         model: type[S],
+        slots: Sequence[Slot],
+        optional: AbstractSet[str],
+        *,
         document: Document,
         env: Environment,
-        slots: Sequence[Slot],
-        optional: Set[str],
     ) -> None:
         self.name = name
         self.model = model
         self.document = document
         self.slots = tuple(slots)
         self._by_path = {slot.path: slot for slot in slots}
-        self._bundle: Bundle = env.bundle({slot.path: slot.expression for slot in slots})
+        # What may be absent is evaluated apart, so that a guest's order costs little more than a member's.
+        sure = {s.path: s.expression for s in slots if not _within(s.path, optional)}
+        unsure = {s.path: s.expression for s in slots if s.path not in sure}
+        self._bundles: list[Bundle] = [env.bundle(some) for some in (sure, unsure) if some]
         self._parents = tuple(
             (parent, members)
             for parent in sorted(optional)
-            if (members := [s for s in slots if s.path.startswith(f"{parent}.") and s.expression.paths()])
+            if (members := [s for s in slots if s.path.startswith(f"{parent}.") and s.expression.paths])
         )
 
     def fill(self, activation: Activation, extra: Mapping[str, Any] | None = None) -> S:
@@ -74,7 +80,12 @@ class Template(Generic[S]):
         Raises:
             MappingError: names file, line, field and what its expression read.
         """
-        values, errors = self._bundle.evaluate(activation)
+        values: dict[str, Any] = {}
+        errors: dict[str, ExpressionError] = {}
+        for bundle in self._bundles:
+            given, failed = bundle.evaluate(activation)
+            values |= given
+            errors |= failed
         dropped = self._dropped(values, errors) if self._parents else frozenset()
         filled: dict[str, Any] = {}
         for slot in self.slots:
@@ -137,6 +148,10 @@ class Template(Generic[S]):
             )
         where = f"{path}: " if path != slot.path else ""
         return self.failure(slot, f"{where}{message}", activation)
+
+
+def _within(path: str, optional: AbstractSet[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}.") for one in optional)
 
 
 def read_by(expression: Expression, activation: Activation) -> str:

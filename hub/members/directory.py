@@ -87,11 +87,19 @@ class Directory:
             found = self._create()
         if found is None:
             return None
-        for key in proofs:
-            if key not in self._known:
-                self._link(key, found, event_id)
+        self.adopt(connection_name, ref, found, event_id)
         self._tell(found, ref, event_id)
         return found
+
+    def find(self, connection_name: str, ref: MemberRef) -> str | None:
+        """Return the member a reference means, as far as is known; nobody is enrolled by it."""
+        return next((self._known[key] for key in self._proofs(connection_name, ref) if key in self._known), None)
+
+    def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str) -> None:
+        """Let a reference that means nobody yet mean `owner`."""
+        for key in self._proofs(connection_name, ref):
+            if key not in self._known:
+                self._link(key, owner, event_id)
 
     def leave_hints(self, connection_name: str, ref: MemberRef, event_id: str) -> bool:
         """Note by what an unassigned event may be claimed later; return whether there is anything."""

@@ -166,5 +166,8 @@ class Connector:
 
     def redactions(self) -> list[str]:
         """Return every secret value in the settings: none may appear in a log, an attempt or a page."""
-        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
-        return [v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value()]
+        values = [getattr(self.settings, name) for name in type(self.settings).model_fields]
+        flat = [one for value in values for one in (value if isinstance(value, list) else [value])]
+        return [
+            one.get_secret_value() for one in flat if isinstance(one, SecretStr) and one.get_secret_value()
+        ]

@@ -44,7 +44,7 @@ MOST_CHECKS = 300
 THREADS = 64
 KEY = "01936c5e-7b1a-7c3d-9f00-5a1b2c3d4e5f"
 OTHER_KEY = "01936c5e-7b1a-7c3d-9f00-000000000000"
-SECRET_NAME = re.compile(r"secret|token|password|api_key|private|credential|key$")
+SECRET_NAME = re.compile(r"(secret|token|password|credential|key)s?$")
 
 HOSTILE_SIGNATURES = {
     "one character": "x",
@@ -363,11 +363,10 @@ class ConnectorContract:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make one test for each sample and for each outbound case."""
         if "sample" in metafunc.fixturenames:
-            name = [
-                sample.type + ("~" + sample.variant if sample.variant else "")
-                for sample in self.all_samples()
-            ]
-            metafunc.parametrize("sample", self.all_samples(), ids=name)
+            samples = self.all_samples()
+            metafunc.parametrize(
+                "sample", samples, ids=[f"{s.type}~{s.variant}".rstrip("~") for s in samples]
+            )
         if "case" in metafunc.fixturenames:
             metafunc.parametrize("case", self.outbound, ids=[case.action for case in self.outbound])
 

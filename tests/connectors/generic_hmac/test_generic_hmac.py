@@ -6,14 +6,20 @@ import base64
 import hashlib
 import hmac
 import json
+import re
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from connectors.generic_hmac import GenericHmac, Post
+from hub.mapping import load, loads
 from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, Webhook
+from hub.sdk.events import CustomEvent, Event, MemberRef, Order, PurchasePaid, PurchaseRefunded, Refund
 from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply, stub_platform
 
 DOCUMENT = Post(data={"customer": "brew-20417", "points": 120})
@@ -276,3 +282,102 @@ def test_probe_tells_that_the_endpoint_is_there():
     with stub_platform([Reply(405)]) as platform, contract.lend(platform) as client:
         assert contract.connector_at(platform.url).probe(client) == f"{platform.url}/in answers (HTTP 405)"
     assert till.connector.probe(client) == "receives webhooks; posts nowhere"
+
+
+ROOT = Path(__file__).parents[3]
+MARA = MemberRef(id="brew-20417", email="mara.lindqvist@example.com")
+MAPPING = load(ROOT / "mappings/generic_hmac.yaml", GenericHmac)
+CANONICAL: dict[str, Event] = {
+    "order.completed": PurchasePaid(
+        fact="web:order/BL-7741",
+        occurred_at=datetime(2026, 11, 20, 9, 12, 55, tzinfo=UTC),
+        member=MARA,
+        order=Order(id="BL-7741", currency="EUR", net_minor=2790, gross_minor=3380),
+    ),
+    "order.returned": PurchaseRefunded(
+        fact="web:return/evt-48377",
+        of="web:order/BL-7741",
+        occurred_at=datetime(2026, 11, 24, 15, 40, 2, tzinfo=UTC),
+        refund=Refund(id="evt-48377", currency="EUR", gross_minor=1150),
+    ),
+    "workshop.attended": CustomEvent(
+        fact="web:workshop/CUPPING-1/brew-20417",
+        occurred_at=datetime(2026, 11, 25, 18, 0, tzinfo=UTC),
+        member=MARA,
+        data={"code": "CUPPING-1", "minutes": 90},
+    ),
+}
+
+
+@pytest.mark.parametrize("event_type", CANONICAL)
+def test_the_shipped_mapping_understands_the_sample(event_type):
+    [event] = contract.connector.parse(contract.signed(event_type))
+    [canonical] = MAPPING.apply(event, connection="web")
+    assert msgspec.to_builtins(canonical) == msgspec.to_builtins(CANONICAL[event_type])
+
+
+def test_every_shipped_sample_is_understood():
+    assert {sample.type for sample in contract.all_samples()} == set(CANONICAL)
+
+
+def test_a_changed_balance_is_posted():
+    [rule] = MAPPING.outbound("points.changed")
+    member = {"id": "m-1", "id_here": "brew-20417", "ids": {}, "email": "", "phone": "", "name": ""}
+    member |= {"balance": 120, "pending": 0, "tier": "gold"}
+    variables = {"points": 20, "posting": {"id": "p-1", "kind": "earn", "key": "k"}, "event": {}}
+    variables["connection"] = {"name": "web"}
+    params = rule.params({**variables, "member": member})
+    assert msgspec.convert(params, Post).data == {"customer": "brew-20417", "points": 120, "tier": "gold"}
+    assert rule.params({**variables, "member": {**member, "id_here": ""}}) is None
+
+
+def fenced(language: str) -> list[str]:
+    """Return the code blocks of the connector's page."""
+    page = (ROOT / "docs/connectors/generic_hmac.md").read_text()
+    return [textwrap.dedent(block) for block in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)]
+
+
+def test_the_example_of_the_docs_connects_its_platform_by_yaml_alone():
+    [body] = fenced("json")
+    hub_yaml, mapping_yaml = fenced("yaml")
+    settings = yaml.safe_load(hub_yaml)["connections"]["till"]["settings"]
+    tillpoint = GenericHmac.with_settings(**settings)
+    mapping = loads(mapping_yaml.encode(), "mappings/till.yaml", GenericHmac)
+
+    digest = hmac.new(b"till-secret", f"1795169700.{body}".encode(), hashlib.sha256).hexdigest()
+    headers = {"X-Tillpoint-Time": "1795169700", "X-Tillpoint-Signature": f"sha256={digest}"}
+    webhook = contract.webhook(body.encode(), headers)
+    tillpoint.verify(webhook, [b"till-secret"])
+
+    canonical = [
+        event for source in tillpoint.parse(webhook) for event in mapping.apply(source, connection="till")
+    ]
+    assert [(event.name, msgspec.to_builtins(event)) for event in canonical] == [
+        (
+            "purchase.paid",
+            {
+                "fact": "till:sale/5101",
+                "occurred_at": "2026-11-20T10:15:00Z",
+                "member": {"id": "brew-7"},
+                "order": {"id": "5101", "currency": "EUR", "net_minor": 390, "gross_minor": 480},
+            },
+        ),
+        (
+            "purchase.refunded",
+            {
+                "fact": "till:sale/5102",
+                "of": "till:sale/5044",
+                "occurred_at": "2026-11-20T10:16:00Z",
+                "refund": {"id": "5102", "currency": "EUR", "gross_minor": 1250},
+            },
+        ),
+        (
+            "custom.tasting",
+            {
+                "fact": "till:tasting/5103",
+                "occurred_at": "2026-11-20T10:16:30Z",
+                "member": {"id": "brew-7"},
+                "data": {"minutes": 45},
+            },
+        ),
+    ]

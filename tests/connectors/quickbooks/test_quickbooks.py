@@ -6,10 +6,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
 from connectors.quickbooks import NoteCustomer, QuickBooks, with_our_line
-from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook
+from hub.mapping import load
+from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook, parse_json
+from hub.sdk.events import (
+    MemberCreated,
+    MemberMerged,
+    MemberRef,
+    MemberUpdated,
+    Order,
+    PurchaseCancelled,
+    PurchasePaid,
+)
 from hub.sdk.testing import ConnectorContract, MemoryTokens, OutboundCase, Reply, stub_platform
 
 REALM = "9341450000112233"
@@ -27,6 +38,11 @@ NOTE = NoteCustomer(customer_id="58", note="120 points")
 
 def record(name: str) -> Reply:
     return Reply(body=(RECORDS / f"{name}.json").read_bytes())
+
+
+def answer(name: str) -> dict:
+    """A record as the hub reads it: decimals are text."""
+    return parse_json((RECORDS / f"{name}.json").read_bytes())
 
 
 def fault(code: str, detail: str, status: int = 400) -> Reply:
@@ -63,6 +79,7 @@ class TestContract(ConnectorContract):
 
 CONTRACT = TestContract()
 QB = TestContract.connector
+MAPPING = load(Path(__file__).parents[3] / "mappings/quickbooks.yaml", QuickBooks)
 
 
 def parse(event_type, **change):
@@ -325,6 +342,136 @@ def test_without_tokens_the_admin_is_told_to_connect():
 def test_probe_names_the_company():
     with stub_platform([record("companyinfo")]) as platform:
         assert run(platform, lambda qb, client: qb.probe(client)) == f"Brewline GmbH, company {REALM}"
+
+
+# What it means.
+
+
+def canonical(kind: str, name: str = "", *invoices: str, key: str = "812", **more):
+    """Map an event with the record it is fetched with."""
+    happening = event(kind, key)
+    payload = {**happening.payload, **more}
+    if name:
+        read = next(iter(answer(name).values()))
+        payload |= {"record": read, "currency": "EUR", "deleted": False}
+        payload["invoices"] = [answer(one)["Invoice"] for one in invoices]
+    return MAPPING.apply(msgspec.structs.replace(happening, payload=payload), "books")
+
+
+def test_a_payment_earns_on_what_went_to_invoices_and_is_the_one_it_settles():
+    paid = PurchasePaid(
+        fact=f"quickbooks:payment/{REALM}/812",
+        # 771 is settled; of 774 a part is open, and whatever pays it must earn as well.
+        same_as=[f"quickbooks:invoice/{REALM}/771"],
+        occurred_at=datetime(2026, 11, 3, 9, 41, 6, tzinfo=UTC),
+        member=MemberRef(id="58", name="Café Linde", email="einkauf@linde.example.com"),
+        # 260.00 received - 20.50 unapplied = 119.00 + 120.50
+        order=Order(id="812", currency="EUR", net_minor=239_50, gross_minor=239_50),
+    )
+    invoices = ("invoice_771", "invoice_774")
+    assert canonical("payment.created", "payment", *invoices) == [paid]
+    assert canonical("payment.updated", "payment", *invoices) == [paid]
+
+
+def test_a_credit_memo_used_up_does_not_earn():
+    [paid] = canonical("payment.created", "payment_with_credit")
+    assert paid.order.net_minor == 60_00  # 100.00 of the invoice, 40.00 of it by credit
+    assert canonical("payment.created", "payment_by_credit_alone").kind == "condition"
+
+
+def test_a_payment_that_is_gone_when_it_is_read_does_not_earn():
+    assert canonical("payment.created", deleted=True).kind == "condition"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "of", "at", "reason"),
+    [
+        ("payment.voided", "", "payment/812", NOW, "voided"),
+        ("payment.deleted", "", "payment/812", NOW, "deleted"),
+        (
+            "payment.updated",
+            "payment_voided",
+            "payment/812",
+            datetime(2026, 11, 4, 8, 15, 30, tzinfo=UTC),
+            "voided",
+        ),
+        ("salesreceipt.voided", "", "salesreceipt/812", NOW, "voided"),
+        ("salesreceipt.deleted", "", "salesreceipt/812", NOW, "deleted"),
+    ],
+)
+def test_what_is_voided_or_deleted_takes_its_purchase_back(kind, name, of, at, reason):
+    entity, _, key = of.partition("/")
+    assert canonical(kind, name) == [
+        PurchaseCancelled(
+            fact=f"quickbooks:{entity}-cancelled/{REALM}/{key}",
+            occurred_at=at,
+            of=f"quickbooks:{entity}/{REALM}/{key}",
+            reason=reason,
+        )
+    ]
+
+
+def test_a_sales_receipt_earns_without_its_tax():
+    assert canonical("salesreceipt.created", "salesreceipt") == [
+        PurchasePaid(
+            fact=f"quickbooks:salesreceipt/{REALM}/907",
+            occurred_at=datetime(2026, 11, 3, 15, 22, 17, tzinfo=UTC),
+            member=MemberRef(id="64", name="Tomás Rey", email="tomas.rey@example.org"),
+            # 42.80 - 2.80 tax
+            order=Order(id="907", number="K-3307", currency="EUR", net_minor=40_00, gross_minor=42_80),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("customer.created", MemberCreated), ("customer.updated", MemberUpdated)]
+)
+def test_a_customer_is_a_member(kind, model):
+    assert canonical(kind, "customer", key="58") == [
+        model(
+            fact=f"quickbooks:customer/{REALM}/58/4",
+            occurred_at=datetime(2026, 11, 5, 13, 37, 20, tzinfo=UTC),
+            member=MemberRef(
+                id="58", name="Café Linde", email="jana@linde.example.com", phone="+49 30 5550143"
+            ),
+        )
+    ]
+
+
+def test_a_merge_moves_the_customer_that_went():
+    [merged] = parse("customer.merged")
+    assert MAPPING.apply(merged, "books") == [
+        MemberMerged(
+            fact=f"quickbooks:merge/{REALM}/61/58",
+            occurred_at=datetime(2026, 11, 6, 18, 5, tzinfo=UTC),
+            member=MemberRef(id="58"),
+            merged=MemberRef(id="61"),
+        )
+    ]
+    assert canonical("customer.merged", key="58").kind == "condition"  # a CloudEvent does not say which
+
+
+@pytest.mark.parametrize("kind", ["invoice.updated", "refundreceipt.created", "creditmemo.created"])
+def test_what_does_not_count_says_why(kind):
+    ignored = canonical(kind)
+    assert ignored.kind == "rule"
+    assert ignored.reason
+
+
+@pytest.mark.parametrize(("tier", "note"), [("", "250 points"), ("Gold", "250 points (Gold)")])
+def test_the_notes_tell_balance_and_tier(tier, note):
+    [rule] = MAPPING.outbound("points.changed")
+    member = {"id": "m", "ids": {}, "email": "", "phone": "", "name": "", "pending": 0}
+    variables = {
+        "member": {**member, "id_here": "58", "balance": 250, "tier": tier},
+        "points": 20,
+        "posting": {"id": "p", "kind": "earn", "key": "k"},
+        "event": {},
+        "connection": {"name": "books"},
+    }
+    assert rule.params(variables) == {"customer_id": "58", "note": note}
+    variables["member"]["id_here"] = ""
+    assert rule.params(variables) is None
 
 
 # The customer's notes.

@@ -12,7 +12,9 @@ from slack_sdk.signature import SignatureVerifier
 
 from connectors.slack import Message, Slack, approval_blocks, escape, message
 from connectors.slack import Reply as SlackReply
+from hub.mapping import load
 from hub.sdk import Headers, Malformed, NotVerified, Receipt, Rejected, SourceEvent, TryLater, Webhook
+from hub.sdk.events import ApprovalDecided, Command, CommandReceived, Decision
 from hub.sdk.samples import Sample
 from hub.sdk.testing import ConnectorContract, OutboundCase, Reply, stub_platform
 
@@ -63,6 +65,7 @@ class TestContract(ConnectorContract):
 
 CONTRACT = TestContract()
 SLACK = TestContract.connector
+MAPPING = load(Path(__file__).parents[3] / "mappings/slack.yaml", Slack)
 
 
 def request(body: bytes | dict) -> Webhook:
@@ -124,6 +127,11 @@ def test_a_bad_button_spoils_no_other():
     good, bad = SLACK.parse(interaction(body))
     assert good == SLACK.parse(request(sample("block_actions")))[0]
     assert (bad.type, bad.payload) == ("malformed", {"item": "not a button"})
+
+
+def test_a_click_without_a_button_is_kept():
+    [event] = SLACK.parse(interaction({**pressed(), "actions": []}))
+    assert event.type == "block_actions"
 
 
 def test_an_event_is_named_by_its_inner_type():
@@ -258,6 +266,92 @@ def test_vendor_bodies(shared, file, expected):
     assert "token" not in event.payload
 
 
+# What it means.
+
+
+def canonical(name: str):
+    [event] = SLACK.parse(request(sample(name)))
+    return MAPPING.apply(event, "chat")
+
+
+def test_a_command_is_received_with_its_words_and_the_address_to_answer_at():
+    assert canonical("slash_command") == [
+        CommandReceived(
+            fact="slack:command/7012345678902.7001234567890.0123456789abcdef0123456789abcdef",
+            occurred_at=NOW,
+            command=Command(
+                name="/points",
+                text="jana@linde.example.com",
+                user="U07INES",
+                reply_url="https://hooks.slack.com/commands/T07BREWLINE/7012345678901/a1B2c3D4e5F6g7H8i9J0k1L2",
+            ),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "approved", "press", "at"),
+    [
+        (
+            "block_actions",
+            True,
+            "1795167661.482911:U07INES:approve",
+            datetime(2026, 11, 20, 9, 41, 1, 482911, UTC),
+        ),
+        (
+            "block_actions~reject",
+            False,
+            "1795167702.120034:U07INES:reject",
+            datetime(2026, 11, 20, 9, 41, 42, 120034, UTC),
+        ),
+    ],
+)
+def test_a_button_decides_its_approval(name, approved, press, at):
+    assert canonical(name) == [
+        ApprovalDecided(
+            fact=f"slack:press/{press}:{APPROVAL}",
+            occurred_at=at,
+            decision=Decision(
+                approval=APPROVAL,
+                approved=approved,
+                user="U07INES",
+                reply_url="https://hooks.slack.com/actions/T07BREWLINE/7012345678904/z9Y8x7W6v5U4t3S2r1Q0p9O8",
+            ),
+        )
+    ]
+
+
+def test_another_button_decides_nothing():
+    body = pressed()
+    body["actions"][0]["action_id"] = "open_page"
+    del body["actions"][0]["value"]  # a link button has none
+    [event] = SLACK.parse(interaction(body))
+    assert MAPPING.apply(event, "chat").kind == "condition"
+
+
+@pytest.mark.parametrize(
+    ("points", "name", "text"),
+    [
+        (500, "Jana", "Jana earned 500 points and has 720."),
+        (500, "", "A member earned 500 points and has 720."),
+        (499, "Jana", None),
+    ],
+)
+def test_large_earnings_are_told_in_the_channel(points, name, text):
+    [rule] = MAPPING.outbound("points.earned")
+    member = dict.fromkeys(("id", "id_here", "email", "phone", "tier"), "") | {"ids": {}, "pending": 0}
+    params = rule.params(
+        {
+            "member": {**member, "name": name, "balance": 720},
+            "points": points,
+            "posting": {"id": "p", "kind": "earn", "key": "k"},
+            "event": {},
+            "connection": {"name": "chat"},
+        }
+    )
+    assert params == (text and {"text": text, "blocks": [], "channel": ""})
+
+
 # Messages.
 
 
@@ -371,13 +465,14 @@ def test_a_reply_takes_the_place_of_the_buttons():
         "https://example.org/?hooks.slack.com",
         "http://169.254.169.254/latest",
         "//example.org/",
+        "http://[",
         "",
     ],
 )
 def test_a_reply_goes_to_slack_and_nowhere_else(url):
-    with (client := CONTRACT.make_client("http://127.0.0.1:9")).session:
-        with pytest.raises(Rejected, match="not one of Slack's"):
-            Slack.with_settings().perform("respond", SlackReply(url=url, text="hi"), client)
+    client = CONTRACT.make_client("http://127.0.0.1:9")
+    with client.session, pytest.raises(Rejected, match="not one of Slack's"):
+        Slack.with_settings().perform("respond", SlackReply(url=url, text="hi"), client)
 
 
 def test_a_reply_address_that_is_used_up_is_rejected():

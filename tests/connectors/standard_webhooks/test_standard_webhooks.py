@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
 from pydantic import ValidationError
 
 from connectors.standard_webhooks import Send, StandardWebhooks, signatures
+from hub.mapping import load
 from hub.sdk import Headers, NotVerified, Rejected, SourceEvent, TryLater, Webhook
+from hub.sdk.events import (
+    CustomEvent,
+    Event,
+    Line,
+    MemberCreated,
+    MemberErased,
+    MemberRef,
+    Order,
+    PurchaseCancelled,
+    PurchasePaid,
+    PurchaseRefunded,
+    Refund,
+)
 from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply, stub_platform
 
 SECRET = b"whsec_QnJld2xpbmUtdGVzdC1zZWNyZXQtb25lLTI0Kw=="
@@ -197,3 +212,106 @@ def test_samples_are_under_the_size_the_specification_asks_for():
     for sample in contract.all_samples():
         assert len(sample.body) < 20_000
         assert msgspec.json.decode(sample.body)["type"] == sample.type
+
+
+MAPPING = load(Path(__file__).parents[3] / "mappings/standard_webhooks.yaml", StandardWebhooks)
+MARA = MemberRef(id="brew-20417", email="mara.lindqvist@example.com")
+
+
+def at(hour, minute, second=0, millisecond=0) -> datetime:
+    return datetime(2026, 11, 20, hour, minute, second, millisecond * 1000, UTC)
+
+
+CANONICAL: dict[str, Event] = {
+    "purchase.paid": PurchasePaid(
+        fact="till:order/BL-2026-88213",
+        occurred_at=at(10, 14, 31),
+        member=MemberRef(id=MARA.id, email=MARA.email, email_verified=True, name="Mara Lindqvist"),
+        order=Order(
+            id="BL-2026-88213",
+            number="88213",
+            channel="till",
+            currency="EUR",
+            net_minor=3350,
+            gross_minor=4060,
+            lines=[
+                Line(id="1", sku="YIRG-500", product="Yirgacheffe, 500 g", category="beans", net_minor=1850),
+                Line(id="2", sku="DRIP-V2", product="Ceramic dripper", category="equipment", net_minor=1500),
+            ],
+        ),
+    ),
+    "purchase.refunded": PurchaseRefunded(
+        fact="till:refund/RF-5501",
+        of="till:order/BL-2026-88213",
+        occurred_at=at(16, 2, 9),
+        refund=Refund(id="RF-5501", currency="EUR", gross_minor=1818, net_minor=1500),
+    ),
+    "purchase.cancelled": PurchaseCancelled(
+        fact="till:cancelled/BL-2026-88213",
+        of="till:order/BL-2026-88213",
+        occurred_at=at(16, 40),
+        reason="parcel came back",
+    ),
+    "member.created": MemberCreated(
+        fact="till:member/brew-20418",
+        occurred_at=at(9, 0),
+        member=MemberRef(
+            id="brew-20418",
+            email="tomas.reyes@example.org",
+            phone="+34600555010",
+            name="Tomás Reyes",
+            locale="es-ES",
+        ),
+        attributes={"favourite_roast": "light", "shop": "Valencia"},
+    ),
+    "member.erased": MemberErased(
+        fact="till:erased/brew-20418",
+        occurred_at=at(12, 30),
+        member=MemberRef(id="brew-20418"),
+        request="GDPR-2026-031",
+    ),
+    "review.published": CustomEvent(
+        fact="till:review/rev-902",
+        occurred_at=at(13, 5, 44, 120),
+        member=MARA,
+        data={"id": "rev-902", "product": "YIRG-500", "stars": 5, "words": 84},
+    ),
+}
+
+
+@pytest.mark.parametrize("event_type", CANONICAL)
+def test_the_shipped_mapping_understands_the_sample(event_type):
+    [event] = contract.connector.parse(contract.signed(event_type))
+    [canonical] = MAPPING.apply(event, connection="till")
+    assert canonical.name == StandardWebhooks.events[event_type]
+    assert msgspec.to_builtins(canonical) == msgspec.to_builtins(CANONICAL[event_type])
+
+
+def test_every_declared_event_has_its_canonical_event_above():
+    assert CANONICAL.keys() == StandardWebhooks.events.keys()
+
+
+def test_a_changed_balance_is_sent():
+    [rule] = MAPPING.outbound("points.changed")
+    member = {"id": "m-1", "id_here": "brew-20417", "ids": {}, "email": "mara.lindqvist@example.com"}
+    member |= {"phone": "", "name": "", "balance": 120, "pending": 15, "tier": "gold"}
+    variables = {"member": member, "points": 20, "posting": {"id": "p-1", "kind": "earn", "key": "k"}}
+    params = rule.params({**variables, "event": {}, "connection": {"name": "till"}})
+    assert rule.action == "send"
+    assert msgspec.convert(params, Send) == Send(
+        type="points.changed",
+        data={
+            "member": "brew-20417",
+            "email": "mara.lindqvist@example.com",
+            "balance": 120,
+            "pending": 15,
+            "tier": "gold",
+            "points": 20,
+            "posting": "p-1",
+            "kind": "earn",
+        },
+    )
+
+
+def test_the_secrets_we_sign_with_are_struck_out_of_what_support_sees():
+    assert contract.connector.redactions() == [SECRET.decode()]

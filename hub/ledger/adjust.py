@@ -1,0 +1,68 @@
+"""Adjust: a person gives or takes points, and says why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from hub.ledger.chain import request_hash
+from hub.ledger.draft import Draft
+from hub.sdk.errors import InsufficientPoints
+from hub.storage.tables import to_us
+from hub.values import Posted
+
+if TYPE_CHECKING:
+    from hub.ledger.book import Book
+
+
+def adjust(
+    book: Book,
+    member: str,
+    wallet: str,
+    points: int,
+    *,
+    key: str,
+    actor: str,
+    reason: str,
+    expires_at: datetime | None = None,
+) -> Posted:
+    """Credit points at once, or debit active ones in consumption order.
+
+    Args:
+        points: not zero; negative takes.
+        key: idempotency key, made by who asks.
+        actor: who does it.
+        reason: why, for the member's history.
+        expires_at: of credited points; None is never.
+
+    Raises:
+        InsufficientPoints: fewer points are active than asked for.
+        KeyReused: the key stands for another adjustment.
+        ValueError: no points, no actor or no reason.
+    """
+    if not (points and actor.strip() and reason.strip()):
+        raise ValueError("an adjustment has points, an actor and a reason")
+    request = request_hash(
+        [key, wallet, points, actor, reason, None if expires_at is None else to_us(expires_at)]
+    )
+    if (answer := book.answered(key, request, member)) is not None:
+        return answer
+    account = book.catch_up(member)
+    if account.balance(wallet)["active"] < -points:
+        raise InsufficientPoints(-points, account.balance(wallet)["active"])
+    draft = Draft(
+        account,
+        "adjust",
+        key,
+        occurred_at=book.now,
+        program_version=book.program.hash,
+        request=request,
+        actor=actor,
+        reason=reason,
+    )
+    draft.add(wallet, "adjusted", -points)
+    if points > 0:
+        draft.open_lot(wallet, points, book.now, expires_at, active=True)
+    else:
+        draft.take([(lot, "active") for lot in account.active_lots(wallet)], -points)
+    return book.post(draft)

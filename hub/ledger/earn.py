@@ -1,0 +1,79 @@
+"""Earn: an event gives points, once for each fact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hub.ledger.chain import request_hash
+from hub.ledger.draft import Draft, Given
+from hub.ledger.records import Amounts, Cause, Earning, Line, earn_key
+from hub.storage.tables import to_us
+from hub.values import Award, Posted
+
+if TYPE_CHECKING:
+    from hub.ledger.book import Book
+
+
+def earn(
+    book: Book,
+    member: str,
+    *,
+    fact: str,
+    awards: Sequence[Award],
+    occurred_at: datetime,
+    cause: Cause,
+    amounts: Amounts | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> Posted | None:
+    """Post what a fact earns, and what of it has expired already.
+
+    Args:
+        fact: the canonical fact key.
+        awards: priced by the current programme; those without points are left out.
+        amounts: what the purchase was worth, for its refunds; None where no money was in it.
+        data: the canonical event as plain values, without the person. Part of what the key stands for.
+
+    Returns:
+        The posting, which is the first one when the fact earned before. None when there are no points: nothing
+        is written then, and `earning` stays None.
+
+    Raises:
+        KeyReused: the fact earned before with other content.
+    """
+    key = earn_key(fact)
+    money = (amounts.net_minor, amounts.gross_minor, amounts.currency) if amounts else (0, 0, "")
+    request = request_hash([key, to_us(occurred_at), money, data])
+    if (answer := book.answered(key, request, member)) is not None:
+        return answer
+    given = [award for award in awards if award.points]
+    if not given:
+        return None
+    account = book.catch_up(member)
+    version = book.program.hash
+    draft = Draft(
+        account, "earn", key, occurred_at=occurred_at, program_version=version, request=request, cause=cause
+    )
+    net, gross, currency = money
+    earning = Earning(
+        fact, draft.id, member, cause.id, version, occurred_at, net, gross, currency, data
+    )  # fmt: skip
+    over = []
+    for award in given:
+        expired = award.expires_at is not None and award.expires_at <= book.now
+        # What is over before we heard of it was never to be spent: it does not repay debt, and expires below.
+        active = award.available_at <= book.now and not expired
+        draft.add(award.wallet, "issued", -award.points)
+        lot = draft.open_lot(award.wallet, award.points, award.available_at, award.expires_at, active=active)
+        draft.awards.append(Given(draft.id, award.rule, lot, award.wanted, award.points))
+        line = earning.lines.setdefault((award.rule, award.wallet), Line(award.rule, award.wallet, 0))
+        line.given += award.points
+        line.lots.append(lot)
+        if expired:
+            over.append(lot)
+    posted = book.post(draft)
+    book.remember(earning)
+    for lot in over:
+        book.expire(lot)
+    return posted

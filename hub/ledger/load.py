@@ -1,0 +1,183 @@
+"""Reads what a batch of operations needs: a handful of set queries, however many members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from hub.ledger.records import OWNED, Account, Earning, Line, Lot, Refund
+from hub.storage.tables import award, balance, earning, event, leg, lot, lot_move, member, posting, refund
+from hub.values import Posted
+
+IN_LIST = 10_000
+"""Values in one IN list; SQLite takes 32,766 parameters, PostgreSQL 65,535."""
+
+LOT_COLUMNS = (
+    lot.c.id, lot.c.member, lot.c.wallet, lot.c.posting, lot.c.amount, lot.c.available_at, lot.c.expires_at,
+    lot.c.pending, lot.c.active, lot.c.held,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Stored:
+    """What was read.
+
+    Attributes:
+        earnings: of every origin asked for; None where there is none.
+        answers: of every key asked for: what was asked with it (a hash) and what was posted; None where it is free.
+    """
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    earnings: dict[str, Earning | None] = field(default_factory=dict)
+    answers: dict[str, tuple[bytes, Posted] | None] = field(default_factory=dict)
+
+
+def load(
+    connection: sa.Connection,
+    *,
+    members: AbstractSet[str],
+    spenders: AbstractSet[str],
+    origins: AbstractSet[str],
+    keys: AbstractSet[str],
+    now: datetime,
+) -> Stored:
+    """Read and lock members, spenders and whoever earned by `origins`, with all that operations may touch."""
+    stored = Stored(earnings=dict.fromkeys(origins), answers=dict.fromkeys(keys))
+    found = _earnings(connection, origins)
+    stored.earnings |= found
+    spending = spenders | {each.member for each in found.values()}
+    stored.accounts = _accounts(connection, members | spending)
+    lots = _lots(connection, stored.accounts, spending & stored.accounts.keys(), now)
+    if found:
+        _lines(connection, found, lots)
+        _refunds(connection, found)
+    stored.answers |= _answers(connection, keys)
+    return stored
+
+
+def _in_lists(
+    connection: sa.Connection, values: Iterable[str], statement: sa.Select[Any], column: sa.ColumnElement[str]
+) -> Iterator[sa.Row[Any]]:
+    """Run a statement for all values of a column, so many at a time."""
+    wanted = sorted(values)
+    for start in range(0, len(wanted), IN_LIST):
+        yield from connection.execute(statement.where(column.in_(wanted[start : start + IN_LIST])))
+
+
+def _accounts(connection: sa.Connection, members: Iterable[str]) -> dict[str, Account]:
+    accounts: dict[str, Account] = {}
+    # Sorted, so that two transactions lock the members they share in the same order.
+    locked = sa.select(member.c.id, member.c.seq, member.c.head, member.c.posted_at).order_by(member.c.id)
+    for row in _in_lists(connection, members, locked.with_for_update(), member.c.id):
+        accounts[row.id] = Account(row.id, row.seq, row.head or b"", row.posted_at)
+    held = sa.select(balance.c.member, balance.c.wallet, *(balance.c[bucket] for bucket in OWNED))
+    for row in _in_lists(connection, accounts, held, balance.c.member):
+        accounts[row.member].balances[row.wallet] = dict(zip(OWNED, row[2:], strict=True))
+    return accounts
+
+
+def _lots(
+    connection: sa.Connection, accounts: dict[str, Account], spenders: AbstractSet[str], now: datetime
+) -> dict[str, Lot]:
+    """Read the lots that are due, and of spenders all open ones: an earning need not see a member's whole past."""
+    lots: dict[str, Lot] = {}
+    still_open = sa.select(*LOT_COLUMNS).where(sa.text("pending + active + held > 0"))  # as the index says it
+    begins = sa.and_(lot.c.pending > 0, lot.c.available_at <= now)
+    is_due = still_open.where(sa.or_(begins, lot.c.expires_at <= now))
+    for members, statement in ((spenders, still_open), (accounts.keys() - spenders, is_due)):
+        for row in _in_lists(connection, members, statement, lot.c.member):
+            lots[row.id] = accounts[row.member].lots[row.id] = Lot(*row)
+    for member_id in spenders:
+        accounts[member_id].complete = True
+    due = [each.id for each in lots.values() if each.due(now)]
+    named = (
+        sa.select(lot.c.id, posting.c.key, award.c.n)
+        .join(posting, posting.c.id == lot.c.posting)
+        .outerjoin(award, sa.and_(award.c.posting == lot.c.posting, award.c.lot == lot.c.id))
+    )
+    for row in _in_lists(connection, due, named, lot.c.id):
+        lots[row.id].name = f"{row.key}#{row.n or 0}"
+    return lots
+
+
+def _earnings(connection: sa.Connection, origins: AbstractSet[str]) -> dict[str, Earning]:
+    statement = (
+        sa.select(earning, posting.c.occurred_at, event.c.data)
+        .join(posting, posting.c.id == earning.c.posting)
+        .outerjoin(event, event.c.id == earning.c.event)
+    )
+    rows = _in_lists(connection, origins, statement, earning.c.fact)
+    return {row.fact: Earning(**row._mapping) for row in rows}  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def _lines(connection: sa.Connection, earnings: dict[str, Earning], lots: dict[str, Lot]) -> None:
+    """Read what each earning gave and what was taken back since, with its lots and their past."""
+    by_posting = {each.posting: each for each in earnings.values()}
+    statement = sa.select(award.c.origin, award.c.posting, award.c.rule, award.c.points, *LOT_COLUMNS).join(
+        lot, lot.c.id == award.c.lot
+    )
+    rows = [*_in_lists(connection, by_posting, statement, award.c.origin)]
+    own: dict[str, Lot] = {}
+    for origin, at, rule, points, *columns in sorted(rows, key=_earning_first):
+        mine = Lot(*columns)
+        mine = own.setdefault(mine.id, lots.get(mine.id, mine))
+        line = by_posting[origin].lines.setdefault((rule, mine.wallet), Line(rule, mine.wallet, 0))
+        if at == origin:
+            line.given += points
+        else:
+            line.taken -= points
+        if mine not in line.lots:
+            line.lots.append(mine)
+    past = (
+        sa.select(lot_move.c.lot, lot_move.c.bucket, sa.func.sum(lot_move.c.delta).label("points"))
+        .where(lot_move.c.bucket.in_(["expired", "waived"]))
+        .group_by(lot_move.c.lot, lot_move.c.bucket)
+    )
+    for row in _in_lists(connection, own, past, lot_move.c.lot):
+        setattr(own[row.lot], row.bucket, int(row.points))
+
+
+def _earning_first(row: Sequence[Any]) -> tuple[bool, str]:
+    origin, at, *_ = row
+    return at != origin, at
+
+
+def _refunds(connection: sa.Connection, earnings: dict[str, Earning]) -> None:
+    statement = sa.select(refund)
+    for row in _in_lists(connection, earnings, statement, refund.c.fact):
+        told = Refund(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+        earnings[told.fact].refunds[told.source, told.refund_id] = told
+
+
+def _answers(connection: sa.Connection, keys: AbstractSet[str]) -> dict[str, tuple[bytes, Posted]]:
+    statement = sa.select(
+        posting.c.id, posting.c.key, posting.c.request_hash, posting.c.member, posting.c.kind, posting.c.event,
+        posting.c.occurred_at, posting.c.posted_at,
+    )  # fmt: skip
+    rows = [*_in_lists(connection, keys, statement, posting.c.key)]
+    points: dict[str, dict[str, int]] = {row.id: {} for row in rows}
+    changed = sa.select(leg.c.posting, leg.c.wallet, sa.func.sum(leg.c.delta).label("points"))
+    changed = changed.where(leg.c.bucket.in_(OWNED)).group_by(leg.c.posting, leg.c.wallet)
+    for row in _in_lists(connection, points, changed, leg.c.posting):
+        points[row.posting][row.wallet] = int(row.points)
+    return {
+        row.key: (
+            row.request_hash,
+            Posted(
+                id=row.id,
+                member=row.member,
+                kind=row.kind,
+                key=row.key,
+                points=points[row.id],
+                event=row.event,
+                occurred_at=row.occurred_at,
+                posted_at=row.posted_at,
+            ),
+        )
+        for row in rows
+    }

@@ -1,0 +1,194 @@
+"""Writes what a unit of work has gathered: one statement for each table, many rows at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from hub.ledger.draft import Draft
+from hub.ledger.records import OWNED, Account, Earning, Lot, Refund
+from hub.storage import insert_new
+from hub.storage.tables import (
+    PROGRAMME,
+    award,
+    balance,
+    earning,
+    leg,
+    lot,
+    lot_move,
+    member,
+    posting,
+    refund,
+)
+from hub.values import Posted
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class Changes:
+    """Rows to write.
+
+    Attributes:
+        refunds: by primary key; None deletes.
+    """
+
+    postings: Rows = field(default_factory=list)
+    legs: Rows = field(default_factory=list)
+    awards: Rows = field(default_factory=list)
+    moves: Rows = field(default_factory=list)
+    opened: dict[str, Lot] = field(default_factory=dict)
+    moved: dict[str, Lot] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+    wallets: set[tuple[str, str]] = field(default_factory=set)
+    earnings: list[Earning] = field(default_factory=list)
+    refunds: dict[tuple[str, str, str], Refund | None] = field(default_factory=dict)
+
+    def add(self, draft: Draft, posted: Posted, previous: bytes, legs: list[tuple[str, str, int]]) -> None:
+        """Take up a sealed posting; `legs` are (wallet, bucket, delta) in order."""
+        account = draft.account
+        self.accounts[account.member] = account
+        self.postings.append(
+            {
+                "id": posted.id,
+                "member": posted.member,
+                "seq": account.seq,
+                "key": posted.key,
+                "request_hash": draft.request,
+                "kind": posted.kind,
+                "occurred_at": posted.occurred_at,
+                "posted_at": posted.posted_at,
+                "reverses": draft.reverses.posting if draft.reverses else None,
+                "event": posted.event,
+                "program_version": draft.program_version,
+                "actor": draft.actor,
+                "reason": draft.reason,
+                "prev_hash": previous,
+                "hash": account.head,
+            }
+        )
+        for n, (wallet, bucket, delta) in enumerate(legs):
+            owned = bucket in OWNED
+            self.legs.append(
+                {
+                    "posting": posted.id,
+                    "n": n,
+                    "owner": posted.member if owned else PROGRAMME,
+                    "wallet": wallet,
+                    "bucket": bucket,
+                    "delta": delta,
+                }
+            )
+            if owned:
+                self.wallets.add((posted.member, wallet))
+        for n, given in enumerate(draft.awards):
+            self.awards.append(
+                {
+                    "posting": posted.id,
+                    "n": n,
+                    "origin": given.origin,
+                    "rule": given.rule,
+                    "wallet": given.lot.wallet,
+                    "lot": given.lot.id,
+                    "wanted": given.wanted,
+                    "points": given.points,
+                }
+            )
+        for opened in draft.opened:
+            self.opened[opened.id] = opened
+        for n, (moved, bucket, delta) in enumerate(draft.moves):
+            self.moves.append({"posting": posted.id, "n": n, "lot": moved.id, "bucket": bucket, "delta": delta})
+            if moved.id not in self.opened:
+                self.moved[moved.id] = moved
+
+
+def write(connection: sa.Connection, changes: Changes) -> None:
+    """Write all changes, one statement for each table."""
+    inserts = (
+        (posting, changes.postings),
+        (leg, changes.legs),
+        (award, changes.awards),
+        (lot, [_lot(each) for each in changes.opened.values()]),
+        (lot_move, changes.moves),
+        (earning, [_earning(each) for each in changes.earnings]),
+    )
+    for table, rows in inserts:
+        if rows:
+            connection.execute(table.insert(), rows)
+    if changes.moved:
+        connection.execute(_MOVE_LOT, [_buckets(each) for each in changes.moved.values()])
+    if changes.accounts:
+        connection.execute(_MOVE_HEAD, [_head(each) for each in changes.accounts.values()])
+    if changes.wallets:
+        _upsert(connection, balance, [_balance(changes, *at) for at in sorted(changes.wallets)])
+    if told := [asdict(each) for each in changes.refunds.values() if each is not None]:
+        _upsert(connection, refund, told)
+    if dropped := [at for at, each in changes.refunds.items() if each is None]:
+        key = sa.tuple_(refund.c.fact, refund.c.source, refund.c.refund_id)
+        connection.execute(refund.delete().where(key.in_(dropped)))
+
+
+_MOVE_LOT = (
+    lot.update()
+    .where(lot.c.id == sa.bindparam("b_id"))
+    .values({bucket: sa.bindparam(bucket) for bucket in ("pending", "active", "held")})
+)
+_MOVE_HEAD = (
+    member.update()
+    .where(member.c.id == sa.bindparam("b_id"))
+    .values({column: sa.bindparam(column) for column in ("seq", "head", "posted_at")})
+)
+
+
+def _upsert(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
+    statement = insert_new(connection, table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def _lot(opened: Lot) -> dict[str, Any]:
+    return {
+        "id": opened.id,
+        "member": opened.member,
+        "wallet": opened.wallet,
+        "posting": opened.posting,
+        "amount": opened.amount,
+        "pending": opened.pending,
+        "active": opened.active,
+        "held": opened.held,
+        "available_at": opened.available_at,
+        "expires_at": opened.expires_at,
+    }
+
+
+def _buckets(moved: Lot) -> dict[str, Any]:
+    return {"b_id": moved.id, "pending": moved.pending, "active": moved.active, "held": moved.held}
+
+
+def _head(account: Account) -> dict[str, Any]:
+    return {
+        "b_id": account.member,
+        "seq": account.seq,
+        "head": account.head,
+        "posted_at": account.posted_at,
+    }
+
+
+def _balance(changes: Changes, member_id: str, wallet: str) -> dict[str, Any]:
+    return {"member": member_id, "wallet": wallet, **changes.accounts[member_id].balance(wallet)}
+
+
+def _earning(new: Earning) -> dict[str, Any]:
+    return {
+        "fact": new.fact,
+        "posting": new.posting,
+        "member": new.member,
+        "event": new.event,
+        "program_version": new.program_version,
+        "net_minor": new.net_minor,
+        "gross_minor": new.gross_minor,
+        "currency": new.currency,
+    }

@@ -1,0 +1,69 @@
+"""What goes out: written in the transaction that causes it, delivered at least once with one idempotency key.
+
+    outbox.add(tx, [Delivery(...), ...])                # in the posting's transaction
+    outbox.target_of(action, params)                    # what a delivery overwrites
+
+    deliverer = Deliverer(database, connections, outgoing, clock, alert=..., on_dead=...)
+    deliverer.start(); deliverer.wake(); deliverer.stop(timeout_s=30)
+    deliverer.run_once()                                # claim, perform and record in this thread
+
+    outbox.list_deliveries(tx, Filters(state="dead"), limit=50, after=last_id)
+    outbox.show(tx, id)                                 # with every attempt and what was said
+    outbox.replay(tx, Filters(state="dead", connection="shop"), now, cap=500, dry_run=True)
+    outbox.counts(tx)                                   # by connection and state
+    outbox.breakers(tx)
+    outbox.prune(database, before)                      # attempts only; rows stay as the record of what was sent
+
+The states of a row: ready (at next_at) | sending (until lease_until) | done | replaced | dead.
+"""
+
+from hub.outbox.breaker import Alert, Breaker, breakers
+from hub.outbox.claim import LEASE_S, Job, claim, sweep
+from hub.outbox.deliverer import Deliverer
+from hub.outbox.delivery import Delivery, add, target_of
+from hub.outbox.queries import (
+    Attempt,
+    Count,
+    Filters,
+    Replayed,
+    Row,
+    Shown,
+    counts,
+    list_deliveries,
+    prune,
+    replay,
+    show,
+)
+from hub.outbox.record import Outcome, record
+from hub.outbox.schedule import SCHEDULE_S, next_wait_s
+from hub.outbox.tokens import OAuthTokens
+
+__all__ = [
+    "LEASE_S",
+    "SCHEDULE_S",
+    "Alert",
+    "Attempt",
+    "Breaker",
+    "Count",
+    "Deliverer",
+    "Delivery",
+    "Filters",
+    "Job",
+    "OAuthTokens",
+    "Outcome",
+    "Replayed",
+    "Row",
+    "Shown",
+    "add",
+    "breakers",
+    "claim",
+    "counts",
+    "list_deliveries",
+    "next_wait_s",
+    "prune",
+    "record",
+    "replay",
+    "show",
+    "sweep",
+    "target_of",
+]

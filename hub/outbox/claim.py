@@ -1,0 +1,183 @@
+"""Who sends what, and for how long it is theirs.
+
+A claim leases rows to one worker. Each claim raises the row's fence, and an outcome counts only with the fence it
+was claimed with: a worker whose lease ran out changes nothing, however late it comes back.
+
+First tries and retries wait in two lanes with an index each. Of a claim, three quarters are for first tries and one
+quarter for retries; what one lane leaves over goes to the other. So neither a backlog of old failures nor a flood
+of new rows stops the other.
+
+Rows that overwrite the same target go out one at a time and only the newest counts: it is claimed while no other
+is `sending`, and in the same transaction the older ones become `replaced`. So no retry overwrites a newer value.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from hub.storage.tables import attempt, outbox
+
+LEASE_S = 60
+RETRY_SHARE = 0.25
+
+CLAIMING = sa.text("SELECT pg_advisory_xact_lock(7010, 1)")
+"""One claim at a time in all processes: each must see which targets the others have just taken."""
+
+# Partial indexes are chosen only where the query spells their condition out; a bound value is not seen.
+READY = sa.literal_column("'ready'")
+SENDING = sa.literal_column("'sending'")
+ZERO = sa.literal_column("0")
+
+
+TRIES = (
+    sa.select(sa.func.coalesce(sa.func.max(attempt.c.n), 0))
+    .where(attempt.c.outbox == outbox.c.id)
+    .scalar_subquery()
+    .label("tries")
+)
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that is ours until `lease_until`.
+
+    Attributes:
+        attempts: tries in this round; a replay begins a new one.
+        tries: attempts on record, of all rounds.
+    """
+
+    id: str
+    connection: str
+    action: str
+    params: dict[str, Any]
+    target: str | None
+    attempts: int
+    tries: int
+    fence: int
+    lease_until: datetime
+
+
+JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "target", "attempts", "fence")] + [
+    TRIES
+]
+
+
+def _open_with_target(row: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(row.c.target.is_not(None), row.c.state.in_([READY, SENDING]))
+
+
+def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Return the query of one lane: what is due, oldest first, and not in the way of its own target."""
+    other = outbox.alias("other")
+    blocked = sa.exists().where(
+        other.c.connection == outbox.c.connection,
+        other.c.action == outbox.c.action,
+        other.c.target == outbox.c.target,
+        _open_with_target(other),
+        sa.or_(other.c.state == SENDING, other.c.id > outbox.c.id),
+    )
+    return (
+        sa.select(*JOB)
+        .where(
+            outbox.c.connection == sa.bindparam("of"),
+            outbox.c.state == READY,
+            attempts,
+            outbox.c.next_at <= sa.bindparam("now"),
+            sa.or_(outbox.c.target.is_(None), ~blocked),
+        )
+        .order_by(outbox.c.next_at, outbox.c.id)
+        .limit(sa.bindparam("most"))
+        .with_for_update(of=outbox, skip_locked=True)
+    )
+
+
+FRESH = _lane(outbox.c.attempts == ZERO)
+RETRIES = _lane(outbox.c.attempts > ZERO)
+
+
+def in_turn(connection: sa.Connection) -> None:
+    """Wait until no other transaction is claiming. SQLite's write lock does the same."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(CLAIMING)
+
+
+def claim(
+    connection: sa.Connection,
+    now: datetime,
+    limits: Mapping[str, int],
+    held: Collection[str] = (),
+    chance: Callable[[], float] = random.random,
+) -> list[Job]:
+    """Lease rows that are due. The transaction should commit at once: others wait for it.
+
+    Args:
+        connection: a write transaction.
+        now: aware UTC.
+        limits: the most rows by connection; connections that are not named are not served.
+        held: connections to pass over.
+        chance: a random number in [0, 1); shares out the quarters of a small claim.
+    """
+    in_turn(connection)
+    rows: list[sa.Row[Any]] = []
+    for name, most in limits.items():
+        if most > 0 and name not in held:
+            bound = {"of": name, "now": now, "most": most}
+            fresh, retries = connection.execute(FRESH, bound).all(), connection.execute(RETRIES, bound).all()
+            due = shared_out(most, len(fresh), len(retries), chance)
+            rows += [*fresh[: due[0]], *retries[: due[1]]]
+    if not rows:
+        return []
+    _replace_older(connection, rows, now)
+    lease_until = now + timedelta(seconds=LEASE_S)
+    connection.execute(
+        sa.update(outbox)
+        .where(outbox.c.id.in_([row.id for row in rows]))
+        .values(state="sending", lease_until=lease_until, fence=outbox.c.fence + 1)
+    )
+    return [Job(**{**row._mapping, "fence": row.fence + 1}, lease_until=lease_until) for row in rows]
+
+
+def shared_out(most: int, fresh: int, retries: int, chance: Callable[[], float]) -> tuple[int, int]:
+    """Return how many first tries and retries a claim of `most` takes of those there are."""
+    quarter = int(most * RETRY_SHARE)
+    quarter += chance() < most * RETRY_SHARE - quarter
+    taken = min(retries, max(quarter, most - fresh))
+    return min(fresh, most - taken), taken
+
+
+def _replace_older(connection: sa.Connection, rows: list[sa.Row[Any]], now: datetime) -> None:
+    """Close the older rows of the targets that are about to be sent."""
+    newest = {(row.connection, row.action, row.target): row.id for row in rows if row.target is not None}
+    if not newest:
+        return
+    key = (outbox.c.connection, outbox.c.action, outbox.c.target)
+    query = sa.select(outbox.c.id, *key).where(
+        sa.tuple_(*key).in_(list(newest)), _open_with_target(outbox), outbox.c.state == READY
+    )
+    older = {
+        row.id: f"replaced by {newer}"
+        for row in connection.execute(query)
+        if row.id < (newer := newest[row.connection, row.action, row.target])
+    }
+    if older:
+        connection.execute(
+            sa.update(outbox)
+            .where(outbox.c.id.in_(list(older)))
+            .values(state="replaced", done_at=now, reason=sa.case(older, value=outbox.c.id))
+        )
+
+
+def expired(connection: sa.Connection, now: datetime, most: int = 500) -> list[Job]:
+    """Return rows whose lease ran out, locked; their worker is gone or too late."""
+    query = (
+        sa.select(*JOB, outbox.c.lease_until)
+        .where(outbox.c.state == SENDING, outbox.c.lease_until < now)
+        .limit(most)
+        .with_for_update(of=outbox, skip_locked=True)
+    )
+    return [Job(**row._mapping) for row in connection.execute(query)]

@@ -1,0 +1,314 @@
+"""The threads that deliver: one claims, each connection has its own that call, one writes down what came of it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+
+from hub.clock import Clock
+from hub.connections import Connection
+from hub.http import Outgoing
+from hub.outbox import breaker as breakers
+from hub.outbox.breaker import Alert
+from hub.outbox.claim import LEASE_S, Job, claim, in_turn
+from hub.outbox.record import Dead, Outcome, Recorded, record, sweep
+from hub.sdk import Receipt, Rejected, TryLater
+from hub.storage import Database
+
+POLL_S = 1.0
+"""How soon a row is seen whose writer rang no bell: retries that fall due, and other processes' rows."""
+SWEEP_EVERY_S = 10.0
+PER_THREAD = 8
+"""Rows in hand for each thread, so that claiming and writing down cost little for each."""
+AHEAD_S = 5
+"""Nor more in hand than the connection's rate lets out in this time."""
+LEAST_S = 30
+"""A job with less of its lease left is given back: there must be time for the calls and the record."""
+RECORD_S = 5
+"""What is kept of the lease for the record."""
+BATCH = 256
+
+log = structlog.get_logger()
+
+
+class Deliverer:
+    """Delivers what is in the outbox.
+
+    Args:
+        database: where the outbox is.
+        connections: by name; those without actions are passed over.
+        outgoing: lends the clients.
+        clock: aware UTC.
+        alert: makes the message when a breaker opens or closes; it is written with the breaker's change.
+        on_dead: hears of each dead letter after it is committed, as the hook `delivery_failed`.
+        chance: a random number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        connections: Mapping[str, Connection],
+        outgoing: Outgoing,
+        clock: Clock,
+        *,
+        alert: Alert | None = None,
+        on_dead: Callable[[Mapping[str, Any]], None] | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._database = database
+        self._connections = {name: c for name, c in connections.items() if c.connector.actions}
+        self._outgoing = outgoing
+        self._clock = clock
+        self._alert = alert
+        self._on_dead = on_dead
+        self._chance = chance
+        self._hands = {name: hand_of(connection) for name, connection in self._connections.items()}
+        self._in_hand: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._held: frozenset[str] = frozenset()
+        self._jobs: dict[str, SimpleQueue[Job | None]] = {name: SimpleQueue() for name in self._connections}
+        self._outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
+        self._bell = threading.Event()
+        self._stopping = threading.Event()
+        self._callers: list[threading.Thread] = []
+        self._claimer = threading.Thread(target=self._claim_on, name="outbox-claim", daemon=True)
+        self._recorder = threading.Thread(target=self._record_on, name="outbox-record", daemon=True)
+
+    def start(self) -> None:
+        """Start delivering. Call it once, after forking."""
+        self._callers = [
+            threading.Thread(target=self._call_on, args=(name,), name=f"deliver-{name}-{number}", daemon=True)
+            for name, connection in self._connections.items()
+            for number in range(connection.concurrency)
+        ]
+        for thread in (self._recorder, *self._callers, self._claimer):
+            thread.start()
+
+    def wake(self) -> None:
+        """Say that there are new rows. Cheap, and harmless when there are none."""
+        self._bell.set()
+
+    def stop(self, timeout_s: float = 30.0) -> bool:
+        """Finish the calls under way, give back the rest, and return whether all of it was done in time.
+
+        What was not done comes back when its lease runs out, with the same idempotency key.
+        """
+        until = time.monotonic() + timeout_s
+        self._stopping.set()
+        self._bell.set()
+        _join([self._claimer], until)
+        for name, connection in self._connections.items():
+            for _ in range(connection.concurrency):
+                self._jobs[name].put(None)
+        done = _join(self._callers, until)
+        self._outcomes.put(None)
+        return _join([self._recorder], until) and done
+
+    def run_once(self) -> int:
+        """Claim, perform and record what is due, in this thread; return how many calls were made."""
+        self._sweep()
+        jobs = self._claim()
+        made = 0
+        for job in jobs:
+            outcome = self._try(job)
+            made += outcome.verdict != "released"
+            self._settle([outcome])
+        return made
+
+    # The claiming thread.
+
+    def _claim_on(self) -> None:
+        swept = -SWEEP_EVERY_S
+        while not self._stopping.is_set():
+            self._bell.clear()
+            jobs: list[Job] = []
+            try:
+                if time.monotonic() - swept >= SWEEP_EVERY_S:
+                    self._sweep()
+                    swept = time.monotonic()
+                jobs = self._claim()
+            except sa.exc.SQLAlchemyError as error:
+                log.error(
+                    "the outbox cannot be read",
+                    action="delivery_claim_failed",
+                    error=str(error.__cause__ or error),
+                )
+            for job in jobs:
+                self._jobs[job.connection].put(job)
+            if not jobs:
+                self._bell.wait(POLL_S)
+
+    def _claim(self) -> list[Job]:
+        with self._counting:
+            limits = {name: hand - self._in_hand[name] for name, hand in self._hands.items()}
+        limits = {name: free for name, free in limits.items() if free > 0}
+        if not limits:
+            return []
+        now = self._clock()
+        with self._database.write() as connection:
+            in_turn(connection)  # a probe is for one process only
+            held, probes = breakers.gate(connection, now)
+            limits.update({name: 1 for name in probes & limits.keys()})
+            jobs = claim(connection, now, limits, held, self._chance)
+            probed = probes & {job.connection for job in jobs}
+            if probed:
+                breakers.probing(connection, probed, jobs[0].lease_until)
+        self._held = frozenset(held - probed)
+        with self._counting:
+            self._in_hand.update(job.connection for job in jobs)
+        return jobs
+
+    def _sweep(self) -> None:
+        with self._database.write() as connection:
+            recorded = sweep(connection, self._clock(), self._alert)
+        self._tell(recorded.dead)
+
+    # The calling threads.
+
+    def _call_on(self, name: str) -> None:
+        while (job := self._jobs[name].get()) is not None:
+            self._outcomes.put(self._try(job))
+
+    def _try(self, job: Job) -> Outcome:
+        """Perform a job, or give it back: when we stop, its breaker has opened, or its lease is nearly over."""
+        now = self._clock()
+        left_s = (job.lease_until - now).total_seconds()
+        if self._stopping.is_set() or job.connection in self._held or left_s < LEAST_S:
+            return Outcome(job=job, verdict="released", at=now)
+        return self._perform(self._connections[job.connection], job, left_s - RECORD_S)
+
+    def _perform(self, connection: Connection, job: Job, budget_s: float) -> Outcome:
+        at, began = self._clock(), time.monotonic()
+        redactor = self._outgoing.redactor(connection)
+        try:
+            receipt = _call(connection, job, self._outgoing, budget_s)
+            told: dict[str, Any] = {"verdict": "delivered", "remote_id": receipt.remote_id}
+        except TryLater as error:
+            told = {"verdict": "try_later", "reason": error.reason, "retry_after_s": error.retry_after_s}
+        except Rejected as error:
+            told = {"verdict": "rejected", "reason": error.reason, "status": error.status}
+        except Exception as error:  # noqa: BLE001 - a connector's fault is no reason to lose the row
+            redactor = self._outgoing.redactor(connection)  # it may have met new tokens
+            told = {
+                "verdict": "try_later",
+                "reason": f"the connector failed: {type(error).__name__}: {error}",
+            }
+            log.error(
+                "a connector failed",
+                action="delivery_error",
+                connection=job.connection,
+                delivery=job.id,
+                call=job.action,
+                trace=redactor.text("".join(traceback.format_exception(error))),
+            )
+        if told.get("reason"):
+            told["reason"] = self._outgoing.redactor(connection).sentence(told["reason"])
+        elapsed_ms = round((time.monotonic() - began) * 1000)
+        return Outcome(
+            job=job, at=at, elapsed_ms=elapsed_ms, exchanges=self._outgoing.seen(connection), **told
+        )
+
+    # The recording thread.
+
+    def _record_on(self) -> None:
+        open_ = True
+        while open_:
+            batch = [self._outcomes.get()]
+            try:
+                while len(batch) < BATCH:
+                    batch.append(self._outcomes.get_nowait())
+            except Empty:
+                pass
+            open_ = None not in batch
+            self._settle([outcome for outcome in batch if outcome is not None])
+
+    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Write outcomes down. A batch that fails is written one by one, so that a bad one fails alone.
+
+        What cannot be written at all is sent again when its lease runs out.
+        """
+        if not outcomes:
+            return
+        try:
+            recorded = self._record(outcomes)
+        except Exception as error:  # noqa: BLE001 - this thread has to go on
+            if len(outcomes) > 1:
+                for outcome in outcomes:
+                    self._settle([outcome])
+                return
+            recorded = Recorded(dead=[], breakers={})
+            log.error(
+                "an outcome is lost; the delivery is sent again with the same key",
+                action="delivery_record_failed",
+                delivery=outcomes[0].job.id,
+                error=f"{type(error).__name__}: {error}"[:500],
+            )
+        opened = {name for name, breaker in recorded.breakers.items() if breaker.state == "open"}
+        self._held = (self._held - recorded.breakers.keys()) | opened
+        with self._counting:
+            self._in_hand.subtract(outcome.job.connection for outcome in outcomes)
+            if any(
+                self._in_hand[name] <= self._hands[name] // 2 for name in {o.job.connection for o in outcomes}
+            ):
+                self._bell.set()
+        self._tell(recorded.dead)
+
+    def _record(self, outcomes: Sequence[Outcome]) -> Recorded:
+        with self._database.write() as connection:
+            return record(connection, outcomes, self._clock(), self._alert)
+
+    def _tell(self, dead: Iterable[Dead]) -> None:
+        for letter in dead:
+            log.warning("a delivery is given up", action="delivery_dead", **_named(letter))
+            if self._on_dead:
+                try:
+                    self._on_dead(msgspec.structs.asdict(letter))
+                except Exception:
+                    log.exception("a plugin failed", action="hook_error", hook="delivery_failed")
+
+
+def hand_of(connection: Connection) -> int:
+    """Return how many rows of a connection a process leases at once."""
+    soon = int(connection.rate.burst + connection.rate.per_s * AHEAD_S)
+    return min(connection.concurrency * PER_THREAD, max(1, soon))
+
+
+def _call(connection: Connection, job: Job, outgoing: Outgoing, budget_s: float) -> Receipt:
+    connector = connection.connector
+    client = outgoing.client(connection, job.id, budget_s)
+    action = connector.actions.get(job.action)
+    if action is None:
+        raise Rejected(f"{connector.label} has no action {job.action!r}")
+    try:
+        params = msgspec.convert(job.params, action.params)
+    except msgspec.ValidationError as error:
+        raise Rejected(f"the parameters do not fit {job.action}: {error}") from error
+    return connector.perform(job.action, params, client)
+
+
+def _named(letter: Dead) -> dict[str, Any]:
+    # `action` is the log line's own word.
+    return {
+        "delivery": letter.id,
+        "connection": letter.connection,
+        "call": letter.action,
+        "attempts": letter.attempts,
+        "reason": letter.reason,
+    }
+
+
+def _join(threads: Iterable[threading.Thread], until: float) -> bool:
+    """Wait for threads until a moment; return whether all are done."""
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)

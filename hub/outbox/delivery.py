@@ -1,0 +1,62 @@
+"""Deliveries, written in the transaction that causes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from hub.ids import new_id
+from hub.sdk import Action
+from hub.storage import insert_new
+from hub.storage.tables import outbox
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to make.
+
+    Attributes:
+        connection, action, params: what to do where; `params` are JSON values.
+        dedupe: why there is one of it; a second delivery of the same name is dropped.
+        target: the record it overwrites. Of several unsent ones only the newest (highest id) is sent, so those
+            who add deliveries for one target must do so in turn: under the member's lock.
+        id: also the idempotency key of every try.
+    """
+
+    connection: str
+    action: str
+    params: Mapping[str, Any]
+    dedupe: str
+    created_at: datetime
+    target: str | None = None
+    member: str | None = None
+    event: str | None = None
+    posting: str | None = None
+    id: str = msgspec.field(default_factory=new_id)
+
+
+def add(connection: sa.Connection, deliveries: Iterable[Delivery]) -> None:
+    """Write deliveries in the caller's transaction; those whose `dedupe` exists are passed over."""
+    rows = [
+        {
+            **msgspec.structs.asdict(delivery),
+            # An empty name is no record: two calls without one have nothing to do with each other.
+            "target": delivery.target or None,
+            "state": "ready",
+            "next_at": delivery.created_at,
+        }
+        for delivery in deliveries
+    ]
+    if rows:
+        connection.execute(
+            insert_new(connection, outbox).on_conflict_do_nothing(index_elements=["dedupe"]), rows
+        )
+
+
+def target_of(action: Action, params: Mapping[str, Any]) -> str | None:
+    """Return the record that a call overwrites; None where every call counts."""
+    value = params.get(action.target) if action.target else None
+    return None if value is None else str(value) or None

@@ -1,0 +1,36 @@
+"""The factory a WSGI server calls in each of its workers: `hub.web.wsgi:create`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from multiprocessing.util import Finalize
+from pathlib import Path
+
+from flask import Flask
+
+from hub import logs
+from hub.hub import open_hub
+from hub.web.app import create_app
+
+
+def create() -> Flask:
+    """Open the hub that the environment variable HUB_CONFIG names, start it, and return its application."""
+    hub = open_hub(Path(os.environ["HUB_CONFIG"]))
+    secrets = [
+        secret.value.decode(errors="replace") for c in hub.connections.values() for secret in c.secrets
+    ]
+    secrets += [text for c in hub.connections.values() for text in c.connector.redactions()]
+    logs.setup(hub.config.file.logs, secrets=secrets)
+    hub.start()
+    close_at_exit(hub.close)
+    return create_app(hub)
+
+
+def close_at_exit(close: Callable[[], None]) -> None:
+    """Have `close` called when this process ends in order, after the server answered what it had taken in.
+
+    Granian's workers are children of `multiprocessing`: `atexit` never runs in them, its finalizers do (seen
+    with 2.8 on SIGTERM). Elsewhere `multiprocessing` runs them from `atexit`.
+    """
+    Finalize(None, close, exitpriority=10)
