@@ -16,9 +16,10 @@ from pydantic_core import PydanticCustomError
 
 from hub.connections import Connection, Rate, Secret
 from hub.sdk import ConfigError, Connector, Problem
-from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, problems_of, read, validate
+from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, problems_of, read
 
 DEFAULT_MAPPINGS = Path(__file__).parents[1] / "mappings"
+DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 _SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 _SPANS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 
@@ -130,11 +131,15 @@ class Config:
 
 
 def load_config(
-    path: Path, connectors: Mapping[str, type[Connector]], env: Mapping[str, str], broken: Mapping[str, str] | None = None
+    path: Path,
+    connectors: Mapping[str, type[Connector]],
+    env: Mapping[str, str],
+    broken: Mapping[str, str] | None = None,
 ) -> Config:
     """Read hub.yaml.
 
     Args:
+        path: of hub.yaml.
         connectors: the installed ones by name.
         env: what `${NAME}` in the file stands for.
         broken: plugins that did not load and why, to explain an unknown connector.
@@ -142,23 +147,66 @@ def load_config(
     Raises:
         ConfigError: with every problem found.
     """
-    document = read(path, env)
-    file = validate(document, HubFile)
-    folder = path.parent
-    reader = _Reader(document, file, folder, connectors, broken or {})
-    connections = {name: made for name, entry in file.connections.items() if (made := reader.connection(name, entry))}
-    reader.check_file()
-    if reader.problems:
-        raise ConfigError(in_file_order(reader.problems))
-    return Config(
+    config, problems = read_config(path, connectors, env, broken)
+    if config is None or problems:
+        raise ConfigError(problems)
+    return config
+
+
+def read_config(
+    path: Path,
+    connectors: Mapping[str, type[Connector]],
+    env: Mapping[str, str],
+    broken: Mapping[str, str] | None = None,
+) -> tuple[Config | None, list[Problem]]:
+    """Return what is sound of hub.yaml, for those who report on it, and every problem found.
+
+    The arguments are those of `load_config`. None: there is nothing to go on with.
+    """
+    unset: list[Problem] = []
+    try:
+        document = read(path, env)
+    except ConfigError as error:
+        unset = error.problems
+        try:
+            document = read(path)  # its variables stay as they are written, so that the rest is checked too
+        except ConfigError:
+            return None, unset
+    file, problems = _sound_part(document)
+    if file is None:
+        return None, in_file_order([*unset, *problems])
+    reader = _Reader(document, file, path.parent, connectors, broken or {})
+    connections = {
+        name: made for name, entry in file.connections.items() if (made := reader.connection(name, entry))
+    }
+    reader.check_file(connections)
+    places = {(problem.line, problem.column) for problem in unset}
+    problems += reader.problems
+    config = Config(
         path=path,
         file=file,
-        program=folder / file.program,
-        database=_database_url(file.database, folder),
+        program=path.parent / file.program,
+        database=_database_url(file.database, path.parent),
         connections=connections,
         mappings={name: reader.mapping_of(entry) for name, entry in file.connections.items()},
         silent=frozenset(name for name, entry in file.connections.items() if not entry.outbound),
     )
+    return config, in_file_order([*unset, *(p for p in problems if (p.line, p.column) not in places)])
+
+
+def _sound_part(document: Document) -> tuple[HubFile | None, list[Problem]]:
+    """Return the file without its faulty keys and connections, and what is wrong with those."""
+    try:
+        return HubFile.model_validate(document.value), []
+    except ValidationError as error:
+        problems = problems_of(error, document, HubFile)
+        faulty = {fault["loc"][: 2 if fault["loc"][:1] == ("connections",) else 1] for fault in error.errors()}
+    if not isinstance(document.value, dict):
+        return None, problems
+    sound = {key: value for key, value in document.value.items() if (key,) not in faulty}
+    connections = sound.pop("connections", {}).items()
+    sound["connections"] = {name: entry for name, entry in connections if ("connections", name) not in faulty}
+    return HubFile.model_validate({"public_url": "https://unknown.invalid", **sound}), problems
 
 
 class _Reader:
@@ -179,21 +227,45 @@ class _Reader:
     def complain(self, keys: Keys, message: str, fix: str = "", *, of_key: bool = False) -> None:
         self.problems.append(self.document.problem(keys, message, fix, of_key=of_key))
 
-    def check_file(self) -> None:
+    def check_file(self, connections: Mapping[str, Connection]) -> None:
+        """Check what stands outside the connections; those that could be made are given."""
         address = urlsplit(self.file.public_url)
         if address.scheme not in {"http", "https"} or not address.netloc:
-            self.complain(("public_url",), f"{self.file.public_url!r} is not an address", "write https://points.example.com")
+            self.complain(
+                ("public_url",),
+                f"{self.file.public_url!r} is not an address",
+                "write https://points.example.com",
+            )
         if not re.fullmatch(r".+:\d{1,5}", self.file.listen):
             self.complain(("listen",), f"{self.file.listen!r} is not an address", "write 127.0.0.1:8080")
-        if self.file.alerts and self.file.alerts not in self.file.connections:
+        if not self.file.database.startswith(DATABASES):
             self.complain(
-                ("alerts",), f"no connection is named {self.file.alerts!r}", did_you_mean(self.file.alerts, self.file.connections)
+                ("database",),
+                "the hub keeps its data in SQLite or PostgreSQL",
+                "write sqlite:///points.db or postgresql://user:password@host/name",
+            )
+        # By this field `hub.outbox` knows who has OAuth tokens, which are only stored encrypted.
+        oauth = [name for name, c in connections.items() if getattr(c.connector.settings, "refresh_token", None)]
+        if oauth and self.file.secret_key is None:
+            self.complain(
+                ("secret_key",),
+                f"'secret_key' is missing, and the tokens of {oauth[0]} are encrypted with it",
+                'add `secret_key: "${HUB_SECRET_KEY}"`, any long random text',
+            )
+        names = (self.document.value.get("connections") or {}).keys()  # those with faults have a name too
+        if self.file.alerts and self.file.alerts not in names:
+            self.complain(
+                ("alerts",),
+                f"no connection is named {self.file.alerts!r}",
+                did_you_mean(self.file.alerts, names),
             )
         for index, network in enumerate(self.file.outgoing.allow_private):
             try:
                 ip_network(network, strict=False)
             except ValueError as error:
-                self.complain(("outgoing", "allow_private", index), str(error), "write 10.1.2.0/24 or 127.0.0.1")
+                self.complain(
+                    ("outgoing", "allow_private", index), str(error), "write 10.1.2.0/24 or 127.0.0.1"
+                )
 
     def connection(self, name: str, entry: ConnectionEntry) -> Connection | None:
         at: Keys = ("connections", name)
@@ -207,7 +279,9 @@ class _Reader:
             return None
         if not self.mapping_of(entry).is_file():
             self.complain(
-                (*at, "mapping"), f"{self.mapping_of(entry)} does not exist", "run `hub init` or name the file in `mapping:`"
+                (*at, "mapping"),
+                f"{self.mapping_of(entry)} does not exist",
+                "run `hub init` or name the file in `mapping:`",
             )
         try:
             settings = kind.Settings.model_validate(entry.settings)
@@ -234,7 +308,7 @@ class _Reader:
         return own if own.is_file() else shipped_mapping(entry.connector)
 
     def _check_proof(self, at: Keys, entry: ConnectionEntry, kind: type[Connector]) -> None:
-        if entry.waiver or not kind.events and not kind.keep_headers and not entry.secrets and kind.actions:
+        if entry.waiver or (not kind.events and not kind.keep_headers and not entry.secrets and kind.actions):
             return
         if not kind.signed:
             self.complain(
@@ -244,7 +318,12 @@ class _Reader:
                 of_key=True,
             )
         elif not any(s.value.get_secret_value() for s in entry.secrets):
-            self.complain(at, "a signing secret is missing", f"add `secrets: [${{...}}]`; see {kind.docs_url}", of_key=True)
+            self.complain(
+                at,
+                "a signing secret is missing",
+                f'add `secrets: ["${{NAME}}"]`; see {kind.docs_url}',
+                of_key=True,
+            )
 
     def _settings_problems(self, error: ValidationError, at: Keys, kind: type[Connector]) -> list[Problem]:
         found = problems_of(error, self.document.part((*at, "settings")), kind.Settings)
@@ -263,4 +342,3 @@ def _database_url(url: str, folder: Path) -> str:
     if url.startswith(prefix) and not url.startswith("sqlite:////"):
         return f"{prefix}{(folder / url.removeprefix(prefix)).resolve()}"
     return url
-

@@ -11,7 +11,7 @@ from hub.facts import Conflict, Facts
 from hub.journal import Entry
 from hub.ledger import Book, Earning, earn_key, settle_key
 from hub.members import Directory
-from hub.rules import Program, refunds
+from hub.rules import Program, amounts_of, refunds
 from hub.sdk.errors import KeyReused, PricingError
 from hub.sdk.events import Event, MemberMerged, MemberRef, PurchaseRefunded
 from hub.versions import Programs
@@ -75,12 +75,16 @@ def names(entry: Entry) -> Iterator[str]:
 def origins(entries: list[Entry], facts: Facts) -> set[str]:
     """Return the facts whose earnings these events may change, under the names they were posted by."""
     wanted = (_of(entry) or _event(entry).fact for entry in entries)
-    return {posted for name in wanted if (posted := facts.canonical(name))} | {_event(e).fact for e in entries}
+    return {posted for name in wanted if (posted := facts.canonical(name))} | {
+        _event(e).fact for e in entries
+    }
 
 
 def keys(entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
-    return {key for entry in entries for key in (earn_key(_event(entry).fact), settle_key(_event(entry).fact))}
+    return {
+        key for entry in entries for key in (earn_key(_event(entry).fact), settle_key(_event(entry).fact))
+    }
 
 
 # --- earning -----------------------------------------------------------------------------------------------
@@ -105,7 +109,7 @@ def _earn(step: Step, entry: Entry) -> None:
         awards=step.program.price(event, step.about(entry.member)),
         occurred_at=event.occurred_at,
         cause=entry,
-        amounts=getattr(event, "order", None),
+        amounts=amounts_of(event),
         data=journal.plain(event),
     ):
         entry.reason = "no rule gives points for it"

@@ -7,7 +7,7 @@
 Expressions and environments may be shared by threads; an activation belongs to the thread that made it.
 
 The library bounds hostile input itself: 32 levels of nesting, 100,000 characters, 10,000 iterations of a
-comprehension, regular expressions by RE2 (cel-expr-python 0.1.3, measured 2025-11).
+comprehension, regular expressions by RE2 (cel-expr-python 0.1.3, measured 2026-11).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hub.yamlfile import did_you_mean
 
 if sys.version_info < (3, 12):
     # The library gives back one reference to None too many for each null it converts, and after some ten
-    # thousand nulls CPython 3.11 aborts ("deallocating None"; cel-expr-python 0.1.3, seen 2025-11). So None is
+    # thousand nulls CPython 3.11 aborts ("deallocating None"; cel-expr-python 0.1.3, seen 2026-11). So None is
     # made immortal, as PEP 683 does from 3.12 on.
     ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
 
@@ -79,7 +79,7 @@ class Function:
 
     Attributes:
         parameters: CEL types: "string", "int", "bool", "timestamp", "list<int>", "map<string, dyn>". Never "dyn" itself:
-            a function with it is not found for a string at run time (seen 2025-11).
+            a function with it is not found for a string at run time (seen 2026-11).
         returns: a CEL type; None may not be returned.
         call: pure and quick. What a ValueError or TypeError says is shown to the admin.
     """

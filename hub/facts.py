@@ -33,7 +33,8 @@ class Facts:
         if not wanted:
             return cls(connection, {})
         rows = connection.execute(sa.select(fact.c.key, fact.c.canonical).where(fact.c.key.in_(wanted)))
-        return cls(connection, {row.key: row.canonical for row in rows})
+        known = {row.key: row.canonical for row in rows}
+        return cls(connection, known | {posted: posted for posted in known.values()})
 
     def canonical(self, name: str) -> str | None:
         """Return the name under which a fact was posted, or None when it has not been told yet."""
@@ -47,7 +48,9 @@ class Facts:
         """
         posted = sorted({self._known[name] for name in names if name in self._known})
         if len(posted) > 1:
-            raise Conflict(f"{' and '.join(posted)} were posted as separate facts, and this event says they are one")
+            raise Conflict(
+                f"{' and '.join(posted)} were posted as separate facts, and this event says they are one"
+            )
         return posted[0] if posted else None
 
     def learn(self, names: Iterable[str], canonical: str, event_id: str) -> list[str]:

@@ -45,7 +45,9 @@ class Occasion:
     entry: Entry | None = None
 
 
-def fan_out(hub: Hub, tx: sa.Connection, directory: Directory, book: Book, entries: Sequence[Entry] = ()) -> None:
+def fan_out(
+    hub: Hub, tx: sa.Connection, directory: Directory, book: Book, entries: Sequence[Entry] = ()
+) -> None:
     """Write the deliveries that this transaction's postings and events cause, in the same transaction."""
     heard = hub.triggers
     occasions = [o for o in _occasions(book.posted, entries) if not heard.isdisjoint(o.triggers)]
@@ -98,11 +100,16 @@ def _deliveries(hub: Hub, directory: Directory, book: Book, occasion: Occasion) 
 
 def _about(hub: Hub, directory: Directory, book: Book, occasion: Occasion) -> Mapping[str, Any]:
     """Return what outbound expressions may read."""
-    wallet = hub.program.spendable
-    balance = book.balance(occasion.member, wallet)
+    wallet = hub.programs.current.spendable
+    balance = book.account(occasion.member).balance(wallet)
     posted, entry = occasion.posted, occasion.entry
     return {
-        "member": {**directory.card(occasion.member), "balance": balance.active, "pending": balance.pending, "tier": ""},
+        "member": {
+            **directory.card(occasion.member),
+            "balance": balance["active"],
+            "pending": balance["pending"],
+            "tier": "",
+        },
         "points": posted.points.get(wallet, 0) if posted else 0,
         "posting": {"id": posted.id, "kind": posted.kind, "key": posted.key} if posted else {},
         "event": journal.plain(entry.canonical) if entry and entry.canonical else {},

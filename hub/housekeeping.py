@@ -50,8 +50,9 @@ def settle_due(hub: Hub) -> int:
     if not members:
         return 0
     with hub.database.write() as tx:
-        book = Book.open(tx, members, now=now, programs=hub.programs)
-        book.settle_due()
+        book = Book.open(tx, members, now=now, program=hub.programs.current)
+        for member in members:
+            book.catch_up(member)
         book.flush(tx)
         fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
     hub.tell([], book.posted)
@@ -68,5 +69,7 @@ def prune(hub: Hub) -> int:
     bodies = inbox.prune(hub.database, now - retention.bodies, up_to=hub.intake.position())
     attempts = outbox.prune(hub.database, now - retention.attempts)
     if bodies or attempts:
-        log.info("what was kept for support is past its time", action="pruned", bodies=bodies, attempts=attempts)
+        log.info(
+            "what was kept for support is past its time", action="pruned", bodies=bodies, attempts=attempts
+        )
     return 0

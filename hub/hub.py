@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,16 +14,17 @@ from prometheus_client import CollectorRegistry
 
 from hub import housekeeping, journal, plugins
 from hub.clock import Clock, system_clock
-from hub.config import Config, load_config
+from hub.config import Config, read_config
 from hub.connections import Connection
 from hub.engine.local import LocalEngine
+from hub.http import Guard, Outgoing
 from hub.inbox import Inbox, Refusals
 from hub.intake import intake_of
 from hub.journal import Entry
 from hub.mapping import Mapping as MappingFile
 from hub.mapping import MappingStore
 from hub.metrics import Figures
-from hub.outbox import Deliverer
+from hub.outbox import Deliverer, Delivery, OAuthTokens
 from hub.plugins import Plugins
 from hub.rules import Program, load_program
 from hub.sdk import Client, ConfigError, Problem
@@ -68,15 +70,28 @@ class Hub:
         for path in set(config.mappings.values()):
             self._remember(path, mappings[path].version, "mapping")
         self._listen()
+        self.engine = LocalEngine(self)
         self.inbox = Inbox(
             self.database,
-            on_stored=lambda: self.engine.ring_inbox(),
+            on_stored=self.engine.ring_inbox,
             on_duplicate=lambda again: housekeeping.redelivered(self, again),
         )
         self.refusals = Refusals(self.database, self.connections, clock)
         self.intake = intake_of(self.database)
-        self.deliverer = Deliverer(self)
-        self.engine = LocalEngine(self)
+        key = config.file.secret_key
+        self.outgoing = Outgoing(
+            clock,
+            Guard(config.file.outgoing.allow_private),
+            OAuthTokens(self.database, key.get_secret_value(), clock) if key else None,
+        )
+        self.deliverer = Deliverer(
+            self.database,
+            self.connections,
+            self.outgoing,
+            clock,
+            alert=self._alert,
+            on_dead=lambda letter: found.tell("delivery_failed", delivery=letter),
+        )
         self._program_stamp = _stamp(config.program)
         self.prune_next = datetime.min.replace(tzinfo=UTC)
 
@@ -86,7 +101,7 @@ class Hub:
 
     def client(self, connection: Connection, key: str) -> Client:
         """Return the client with which a connector reads a record; `key` tells its calls apart."""
-        return self.deliverer.client(connection, key)
+        return self.outgoing.client(connection, key)
 
     def start(self) -> None:
         """Start the threads that do the work."""
@@ -108,7 +123,9 @@ class Hub:
         except sa.exc.SQLAlchemyError as error:
             return [f"the database cannot be written: {getattr(error, 'orig', error)}"]
         if oldest is not None and self.clock() - oldest > STALE:
-            return [f"webhooks wait since {oldest:%Y-%m-%d %H:%M} UTC to be processed; look for errors in the log"]
+            return [
+                f"webhooks wait since {oldest:%Y-%m-%d %H:%M} UTC to be processed; look for errors in the log"
+            ]
         return []
 
     def tell(self, entries: Sequence[Entry], posted: Iterable[Posted]) -> None:
@@ -117,10 +134,8 @@ class Hub:
         self.figures.count(entries, posted)
         for entry in entries:
             if entry.state == "parked":
-                log.warning(
-                    "an event is parked", action="event_parked", event_id=entry.id, connection=entry.connection,
-                    reason=entry.reason,
-                )  # fmt: skip
+                # Its reason quotes the payload: it is for `hub inbox show`, not for the log.
+                log.warning("an event is parked", action="event_parked", event_id=entry.id, connection=entry.connection)
         if any(entry.state == "ready" for entry in entries) or posted:
             self.engine.ring_journal()
         if self.triggers and (posted or entries):
@@ -160,6 +175,19 @@ class Hub:
         log.info("a programme is in force", action="program_reloaded", file=str(self.config.program))
         return 1
 
+    def _alert(self, connection: str, text: str) -> Delivery | None:
+        """Return the message about a connection's trouble, where somebody wants to hear of it."""
+        listener = self.connections.get(self.config.file.alerts)
+        if listener is None or listener.name == connection:
+            return None
+        return Delivery(
+            connection=listener.name,
+            action="post_message",
+            params={"text": text},
+            dedupe="",
+            created_at=self.clock(),
+        )
+
     def _listen(self) -> None:
         self.outbound = [
             (connection, self.mapping(name))
@@ -180,22 +208,59 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return stat.st_mtime_ns, stat.st_size
 
 
-def open_hub(path: Path, *, clock: Clock = system_clock, commit_delay_s: float = 0.0) -> Hub:
-    """Read every file of a hub and open its database.
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Every file of a hub, read and found sound.
+
+    Attributes:
+        warnings: what does not stop it.
+    """
+
+    config: Config
+    plugins: Plugins
+    program: Program
+    mappings: MappingStore
+    warnings: list[Problem]
+
+
+def read_files(path: Path) -> Files:
+    """Read every file of the hub whose hub.yaml is at `path`; touch no database.
 
     Raises:
         ConfigError: with every problem found, in hub.yaml, the mappings and the programme.
     """
     found = plugins.load()
-    config = load_config(path, found.connectors, os.environ, found.broken)
+    config, problems = read_config(path, found.connectors, os.environ, found.broken)
+    if config is None:
+        raise ConfigError(problems)
+    kinds = {name: found.connectors.get(entry.connector) for name, entry in config.file.connections.items()}
     mappings = MappingStore(
-        {config.mappings[name]: type(connection.connector) for name, connection in config.connections.items()}
+        {config.mappings[name]: kind for name, kind in kinds.items() if kind and config.mappings[name].is_file()}
     )
-    problems: list[Problem] = [problem for faults in mappings.problems.values() for problem in faults]
+    problems += [problem for faults in mappings.problems.values() for problem in faults]
     try:
         program = load_program(config.program)
     except ConfigError as error:
-        problems += error.problems
+        raise ConfigError([*problems, *error.problems]) from error
     if problems:
         raise ConfigError(problems)
-    return Hub(config, found, program, mappings, clock=clock, commit_delay_s=commit_delay_s)
+    warnings = [
+        Problem(str(path), 0, 0, f"connection {name!r} cannot call out: a package is missing", line)
+        for name, entry in config.file.connections.items()
+        if entry.outbound and (line := plugins.pip_line(entry.connector))
+    ]
+    for used in sorted(set(config.mappings.values())):
+        warnings += mappings[used].warnings
+    return Files(config, found, program, mappings, warnings)
+
+
+def open_hub(path: Path, *, clock: Clock = system_clock, commit_delay_s: float = 0.0) -> Hub:
+    """Read every file of a hub and open its database.
+
+    Raises:
+        ConfigError: as `read_files`.
+    """
+    files = read_files(path)
+    return Hub(
+        files.config, files.plugins, files.program, files.mappings, clock=clock, commit_delay_s=commit_delay_s
+    )

@@ -8,7 +8,7 @@ worker locks the rows it takes until that transaction ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Protocol
@@ -35,6 +35,9 @@ class Intake(Protocol):
 
     def oldest(self) -> datetime | None:
         """Return when the oldest unprocessed webhook arrived; None when all are processed."""
+
+    def unprocessed(self, ids: Sequence[int]) -> set[int]:
+        """Return which of these webhooks nobody has worked on yet."""
 
 
 class Moved(Exception):
@@ -73,6 +76,10 @@ class CursorIntake:
             waiting = sa.select(inbox_table.c.received_at).where(inbox_table.c.id > self.position())
             return connection.scalar(waiting.order_by(inbox_table.c.id).limit(1))
 
+    def unprocessed(self, ids: Sequence[int]) -> set[int]:
+        position = self.position()
+        return {id_ for id_ in ids if id_ > position}
+
     def _advance(self, connection: sa.Connection, position: int, to: int) -> None:
         if position == 0:
             start = insert_new(connection, cursor).values(name=self.NAME, position=0)
@@ -107,6 +114,11 @@ class ClaimIntake:
         with self._database.read_inbox() as connection:
             waiting = sa.select(inbox_table.c.received_at).where(inbox_table.c.pending)
             return connection.scalar(waiting.order_by(inbox_table.c.id).limit(1))
+
+    def unprocessed(self, ids: Sequence[int]) -> set[int]:
+        with self._database.read_inbox() as connection:
+            pending = sa.select(inbox_table.c.id).where(inbox_table.c.id.in_(ids), inbox_table.c.pending)
+            return set(connection.scalars(pending))
 
 
 def intake_of(database: Database) -> Intake:

@@ -29,6 +29,8 @@ from hub.sdk.events import Event
 from hub.storage.tables import event
 
 FINAL = frozenset({"done", "witness", "ignored"})
+OPEN = ("parked", "waiting", "unassigned")
+STATES = (*sorted(FINAL), *OPEN, "ready", "fetching")
 LEASE = timedelta(minutes=2)
 FETCH_SCHEDULE_S = (2, 10, 60, 300, 1800, 7200, 21600, 43200, 86400)
 """Seconds between tries to read a record from a platform; after the last the event is parked."""
@@ -102,7 +104,9 @@ def unsettled(connection: sa.Connection, entries: Iterable[Entry]) -> list[Entry
 def _stored(connection: sa.Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str, int], sa.Row[Any]]:
     if not keys:
         return {}
-    found = sa.select(event.c.id, event.c.connection, event.c.source_id, event.c.part, event.c.state, event.c.fence)
+    found = sa.select(
+        event.c.id, event.c.connection, event.c.source_id, event.c.part, event.c.state, event.c.fence
+    )
     rows = connection.execute(found.where(sa.tuple_(event.c.connection, event.c.source_id).in_(sorted(keys))))
     return {(row.connection, row.source_id, row.part): row for row in rows}
 
@@ -118,7 +122,9 @@ def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
         # What was fetched once stays: a later try that reads nothing new keeps it.
         fields["payload"] = sa.func.coalesce(sa.bindparam("b_payload", type_=sa.LargeBinary), event.c.payload)
         statement = event.update().where(event.c.id == sa.bindparam("b_id")).values(fields)
-        connection.execute(statement, [{f"b_{name}": value for name, value in row.items()} for row in changed])
+        connection.execute(
+            statement, [{f"b_{name}": value for name, value in row.items()} for row in changed]
+        )
 
 
 def wake_waiting(connection: sa.Connection, facts: Iterable[str], now: datetime) -> int:
@@ -138,7 +144,9 @@ def wake_deliveries(connection: sa.Connection, inbox_ids: Sequence[int], now: da
     return connection.execute(open_rows.values(state="ready", next_at=now)).rowcount
 
 
-def wake_parked(connection: sa.Connection, now: datetime, connections: Sequence[str] = (), limit: int | None = None) -> int:
+def wake_parked(
+    connection: sa.Connection, now: datetime, connections: Sequence[str] = (), limit: int | None = None
+) -> int:
     """Give parked events another chance, after a mapping or programme was mended; return how many."""
     chosen = sa.select(event.c.id).where(event.c.state == "parked").order_by(event.c.id)
     if connections:
@@ -174,7 +182,11 @@ def claim_ready(connection: sa.Connection, now: datetime, limit: int) -> list[sa
         # `next_at` moves with the lease, so that one small index finds both the due and the abandoned.
         .values(state="fetching", next_at=leased, fence=event.c.fence + 1)
     )
-    return list(connection.execute(sa.select(event).where(event.c.id.in_(ids)).order_by(event.c.received_at, event.c.id)))
+    return list(
+        connection.execute(
+            sa.select(event).where(event.c.id.in_(ids)).order_by(event.c.received_at, event.c.id)
+        )
+    )
 
 
 def still_ours(connection: sa.Connection, claims: Mapping[str, int]) -> set[str]:
@@ -187,6 +199,115 @@ def still_ours(connection: sa.Connection, claims: Mapping[str, int]) -> set[str]
         .with_for_update()
     )
     return {row.id for row in rows if claims[row.id] == row.fence}
+
+
+class Fate(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one event, as people ask for it."""
+
+    id: str
+    inbox_id: int
+    connection: str
+    source_id: str
+    part: int
+    type: str
+    name: str | None
+    fact: str | None
+    occurred_at: datetime
+    received_at: datetime
+    state: str
+    reason: str
+    member: str | None
+    mapping_version: str | None
+    waits_for: str | None
+    attempts: int
+    next_at: datetime | None
+
+
+_FATE = [event.c[name] for name in Fate.__struct_fields__]
+
+
+def fates(connection: sa.Connection, inbox_ids: Iterable[int]) -> list[Fate]:
+    """Return what became of the events of these webhooks, in order."""
+    query = sa.select(*_FATE).where(event.c.inbox_id.in_(list(inbox_ids))).order_by(event.c.inbox_id, event.c.id)
+    return [Fate(**row._asdict()) for row in connection.execute(query)]
+
+
+def webhooks_in(
+    connection: sa.Connection,
+    state: str,
+    *,
+    of: str = "",
+    since: datetime | None = None,
+    after: int | None = None,
+    limit: int = 50,
+) -> list[int]:
+    """Return the inbox ids of webhooks with an event in this state, newest first.
+
+    Args:
+        connection: of the database.
+        state: one of STATES.
+        of: the name of a connection in hub.yaml; empty is all.
+        since: the earliest arrival.
+        after: the last inbox id of the page before.
+        limit: ids of a page.
+    """
+    query = sa.select(event.c.inbox_id).distinct().where(_in([state])).order_by(event.c.inbox_id.desc())
+    if of:
+        query = query.where(event.c.connection == of)
+    if since is not None:
+        query = query.where(event.c.received_at >= since)
+    if after is not None:
+        query = query.where(event.c.inbox_id < after)
+    return list(connection.scalars(query.limit(limit)))
+
+
+def left_open(connection: sa.Connection) -> list[tuple[str, int, datetime]]:
+    """Return for each state of OPEN that occurs: how many events are in it, and when the oldest came."""
+    query = (
+        sa.select(event.c.state, sa.func.count(), sa.func.min(event.c.received_at))
+        .where(_in(OPEN))
+        .group_by(event.c.state)
+        .order_by(event.c.state)
+    )
+    return [(state, count, oldest) for state, count, oldest in connection.execute(query)]
+
+
+def replay(
+    connection: sa.Connection,
+    now: datetime,
+    states: Sequence[str],
+    *,
+    inbox_ids: Sequence[int] = (),
+    of: str = "",
+    limit: int = 1000,
+    dry_run: bool = False,
+) -> list[Fate]:
+    """Give open events another chance, oldest first; return them as they were before.
+
+    Args:
+        connection: a write transaction.
+        now: aware UTC.
+        states: of OPEN, or "ready" for what would be tried again later by itself.
+        inbox_ids: only the events of these webhooks; empty is all.
+        of: the name of a connection in hub.yaml; empty is all.
+        limit: the most events.
+        dry_run: only say which.
+    """
+    query = sa.select(*_FATE).where(_in(states)).order_by(event.c.id).limit(limit)
+    if inbox_ids:
+        query = query.where(event.c.inbox_id.in_(inbox_ids))
+    if of:
+        query = query.where(event.c.connection == of)
+    chosen = [Fate(**row._asdict()) for row in connection.execute(query.with_for_update())]
+    if chosen and not dry_run:
+        again = {"state": "ready", "next_at": now, "waits_for": None, "attempts": 0}
+        connection.execute(event.update().where(event.c.id.in_([fate.id for fate in chosen])).values(again))
+    return chosen
+
+
+def _in(states: Iterable[str]) -> sa.ColumnElement[bool]:
+    """Return the condition, spelt out so that the small indexes of open rows are used."""
+    return event.c.state.in_([sa.literal(state, literal_execute=True) for state in states])
 
 
 def unpack(payload: bytes | None) -> Any:

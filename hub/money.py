@@ -60,6 +60,6 @@ def exponent(currency: str) -> int:
 
 @cache
 def _exponents() -> dict[str, int]:
-    import iso4217  # noqa: PLC0415 - parses an XML table when imported (20 ms), so only once money is at hand
+    import iso4217
 
     return {c.code: c.exponent for c in iso4217.Currency if c.exponent is not None}

@@ -161,7 +161,9 @@ def settle_apart(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[
         except sa.exc.OperationalError:
             raise
         except Exception as error:
-            log.exception("an event is parked", action="event_parked", event_id=entry.id, connection=entry.connection)
+            log.exception(
+                "an event is parked", action="event_parked", event_id=entry.id, connection=entry.connection
+            )
             entry.park(f"processing failed: {type(error).__name__}: {error}")
             with tx.begin_nested():
                 settle(hub, tx, [entry])
@@ -178,6 +180,8 @@ def _isolating(attempt: Callable[[Settle], T]) -> T:
         return attempt(settle)
     except sa.exc.OperationalError:
         raise
-    except Exception as error:
-        log.warning("a batch is taken apart", action="batch_isolated", error=f"{type(error).__name__}: {error}"[:500])
+    except Exception as error:  # noqa: BLE001 - whatever one event brings must not stop the others
+        log.warning(
+            "a batch is taken apart", action="batch_isolated", error=f"{type(error).__name__}: {error}"[:500]
+        )
         return attempt(settle_apart)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
 import pluggy
@@ -38,7 +39,9 @@ class Plugins:
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
             except Exception:
-                log.exception("a plugin failed", action="plugin_error", plugin=implementation.plugin_name, hook=hook)
+                log.exception(
+                    "a plugin failed", action="plugin_error", plugin=implementation.plugin_name, hook=hook
+                )
 
 
 def load(found: Mapping[str, EntryPoint] | None = None) -> Plugins:
@@ -62,6 +65,24 @@ def load(found: Mapping[str, EntryPoint] | None = None) -> Plugins:
             if manager.has_plugin(name):
                 manager.unregister(name=name)
     return plugins
+
+
+def pip_line(connector: str) -> str:
+    """Return the command that installs what a connector's extra asks for and is not here; "" when all is."""
+    entry = next((e for e in entry_points(group=GROUP) if e.name == connector), None)
+    if entry is None or entry.dist is None:
+        return ""
+    extra = connector.replace("_", "-")
+    for requirement in entry.dist.requires or []:
+        package, _, marker = requirement.partition(";")
+        name = re.match(r"[A-Za-z0-9._-]+", package)
+        if name is None or not re.search(rf"""extra == ['"]{re.escape(extra)}['"]""", marker.replace("_", "-")):
+            continue
+        try:
+            version(name[0])
+        except PackageNotFoundError:
+            return f"pip install '{entry.dist.name}[{extra}]'"
+    return ""
 
 
 def _add(plugins: Plugins, connector: type[Connector]) -> None:

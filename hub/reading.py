@@ -21,6 +21,8 @@ from hub.sdk.events import Event
 if TYPE_CHECKING:
     from hub.hub import Hub
 
+MALFORMED = "malformed"
+"""The type under which a connector hands over a bad item of an otherwise good batch."""
 AHEAD = timedelta(minutes=5)
 """How far a source's clock may run ahead of ours before we hold it back."""
 
@@ -31,7 +33,9 @@ def read(hub: Hub, row: StoredRow) -> list[Entry]:
     """Return the journal entries of one webhook: what happened, mapped, or why it could not be."""
     connection = hub.connections.get(row.connection)
     if connection is None:
-        return [_unreadable(row, f"hub.yaml has no connection {row.connection!r} any more; add it and replay")]
+        return [
+            _unreadable(row, f"hub.yaml has no connection {row.connection!r} any more; add it and replay")
+        ]
     if row.webhook is None:
         return [_unreadable(row, "its body is past its retention")]
     try:
@@ -86,6 +90,8 @@ def _first_reading(hub: Hub, connection: Connection, row: StoredRow, source: Sou
     )
     if source.echo:
         entry.ignore("our own update came back")
+    elif source.type == MALFORMED:
+        entry.park("one of the events in this webhook is not what the platform documents")
     elif source.test and connection.live:
         entry.ignore("sent in test mode, and this connection is live")
     elif source.notification:
@@ -118,7 +124,9 @@ def _part(connection: Connection, entry: Entry, part: int, canonical: Event) -> 
     )
     if part == entry.part:
         return msgspec.structs.replace(entry, canonical=canonical)
-    return msgspec.structs.replace(entry, id=new_id(), part=part, canonical=canonical, fetched=None, stored=False)
+    return msgspec.structs.replace(
+        entry, id=new_id(), part=part, canonical=canonical, fetched=None, stored=False
+    )
 
 
 def _claimed(claim: sa.Row[Any]) -> Entry:

@@ -33,7 +33,15 @@ def sample(connection: Connection, event_type: str, variant: str = "") -> Sample
     names = [f"{s.type}~{s.variant}" if s.variant else s.type for s in samples]
     wanted = f"{event_type}~{variant}" if variant else event_type
     raise ConfigError(
-        [Problem(connection.connector.name, 0, 0, f"there is no sample of {wanted!r}", did_you_mean(wanted, names))]
+        [
+            Problem(
+                connection.connector.name,
+                0,
+                0,
+                f"there is no sample of {wanted!r}",
+                did_you_mean(wanted, names),
+            )
+        ]
     )
 
 
@@ -57,7 +65,9 @@ def signed(connection: Connection, given: Sample, at: datetime, secret: bytes | 
     """
     live = [secret] if secret is not None else connection.live_secrets(at)
     if not live:
-        problem = Problem("hub.yaml", 0, 0, f"connection {connection.name!r} has no secret to sign with", "add `secrets:`")
+        problem = Problem(
+            "hub.yaml", 0, 0, f"connection {connection.name!r} has no secret to sign with", "add `secrets:`"
+        )
         raise ConfigError([problem])
     return given.signed(connection.connector, live[0], connection.url, at)
 
@@ -67,7 +77,12 @@ def post(webhook: Webhook, base: str, session: requests.Session | None = None) -
     there, public = urlsplit(base), urlsplit(webhook.url)
     url = urlunsplit((there.scheme, there.netloc, public.path, public.query, ""))
     return (session or requests).request(
-        webhook.method, url, data=webhook.body, headers=dict(webhook.headers), timeout=30, allow_redirects=False
+        webhook.method,
+        url,
+        data=webhook.body,
+        headers=dict(webhook.headers),
+        timeout=30,
+        allow_redirects=False,
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from hub.rules import Program, load_program, parse_program
+from hub.rules import Program, parse_program
 from hub.sdk import HubError
 from hub.storage import Database, insert_new
 from hub.storage.tables import version

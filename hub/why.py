@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from hub import inbox, journal
 from hub.mapping import explain
 from hub.sdk import HubError, SourceEvent
-from hub.storage.tables import award, event, fact, inbox as inbox_table, leg, outbox, posting, version
+from hub.storage.tables import award, event, fact, leg, outbox, posting, version
+from hub.storage.tables import inbox as inbox_table
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -61,7 +62,9 @@ def _find(connection: sa.Connection, reference: str) -> tuple[sa.Row[Any] | None
     if row := connection.execute(sa.select(event).where(event.c.id == identifier)).first():
         return row, _caused(connection, row.id)
     one = connection.execute(sa.select(posting).where(posting.c.id == identifier)).first()
-    if one is None and (sent := connection.execute(sa.select(outbox).where(outbox.c.id == identifier)).first()):
+    if one is None and (
+        sent := connection.execute(sa.select(outbox).where(outbox.c.id == identifier)).first()
+    ):
         if sent.posting is None:
             return connection.execute(sa.select(event).where(event.c.id == sent.event)).first(), []
         one = connection.execute(sa.select(posting).where(posting.c.id == sent.posting)).first()
@@ -72,25 +75,37 @@ def _find(connection: sa.Connection, reference: str) -> tuple[sa.Row[Any] | None
 
 
 def _caused(connection: sa.Connection, event_id: str) -> list[sa.Row[Any]]:
-    rows = connection.execute(sa.select(posting).where(posting.c.event == event_id).order_by(posting.c.posted_at, posting.c.seq))
+    rows = connection.execute(
+        sa.select(posting).where(posting.c.event == event_id).order_by(posting.c.posted_at, posting.c.seq)
+    )
     return list(rows)
 
 
 def _event(hub: Hub, connection: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
-    yield Line(0, f"event {row.id}: {row.type or 'an unreadable webhook'} from {row.connection}, {row.state}" + _because(row))
+    yield Line(
+        0,
+        f"event {row.id}: {row.type or 'an unreadable webhook'} from {row.connection}, {row.state}"
+        + _because(row),
+    )
     yield Line(1, f"it happened {_time(row.occurred_at)} and reached us {_time(row.received_at)}")
     with hub.database.read_inbox() as inbox_connection:
-        facts = inbox_connection.execute(sa.select(inbox_table).where(inbox_table.c.id == row.inbox_id)).first()
+        facts = inbox_connection.execute(
+            sa.select(inbox_table).where(inbox_table.c.id == row.inbox_id)
+        ).first()
         stored = next(iter(inbox.get(inbox_connection, [row.inbox_id])), None)
     if facts is not None:
         yield Line(
             1,
             f"webhook {facts.id}: {facts.size:,} bytes, {facts.verdict}, delivery {facts.delivery_id},"
-            f" SHA-256 {facts.body_hash.hex()[:16]}…" + ("" if stored and stored.webhook else "; body past its retention"),
+            f" SHA-256 {facts.body_hash.hex()[:16]}…"
+            + ("" if stored and stored.webhook else "; body past its retention"),
         )
     if row.mapping_version is None:
         return
-    name = connection.scalar(sa.select(version.c.path).where(version.c.hash == row.mapping_version)) or "a mapping"
+    name = (
+        connection.scalar(sa.select(version.c.path).where(version.c.hash == row.mapping_version))
+        or "a mapping"
+    )
     means = f": {row.name}, fact {row.fact}" if row.name else ""
     yield Line(1, f"{name} version {row.mapping_version[:12]}{means}")
     source = _source(hub, stored, row)
@@ -101,7 +116,9 @@ def _event(hub: Hub, connection: sa.Connection, row: sa.Row[Any]) -> Iterator[Li
         yield Line(2, "the file has changed since; below is how it reads the event today")
     for rule in explain(live, source, row.connection):
         if rule.condition is not None:
-            yield Line(2, f"line {rule.condition.line}: if {rule.condition.expression} -> {_said(rule.condition)}")
+            yield Line(
+                2, f"line {rule.condition.line}: if {rule.condition.expression} -> {_said(rule.condition)}"
+            )
         for field in rule.fields:
             yield Line(2, f"line {field.line}: {field.path} = {_said(field)}   ({field.expression})")
 
@@ -134,8 +151,17 @@ def _source(hub: Hub, stored: inbox.StoredRow | None, row: sa.Row[Any]) -> Sourc
     for source in connection.connector.parse(stored.webhook):
         if source.id == row.source_id:
             fetched = journal.unpack(row.payload)
-            return source if fetched is None else SourceEvent(
-                id=source.id, type=source.type, at=source.at, account=source.account, payload=fetched, test=source.test
+            return (
+                source
+                if fetched is None
+                else SourceEvent(
+                    id=source.id,
+                    type=source.type,
+                    at=source.at,
+                    account=source.account,
+                    payload=fetched,
+                    test=source.test,
+                )
             )
     return None
 

@@ -22,7 +22,9 @@ def shared() -> Path:
     """The folder of vendor bodies and signature vectors that lies beside a developer's checkout."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
-        pytest.skip("../shared with the vendors' own samples is not here; our own fixtures are tested regardless")
+        pytest.skip(
+            "../shared with the vendors' own samples is not here; our own fixtures are tested regardless"
+        )
     return folder
 
 

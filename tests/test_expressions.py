@@ -149,7 +149,7 @@ def test_unknown_names_come_with_the_nearest_known_one(text, fix):
         ("payload.total + 1", "cannot apply +(string, int)", False),
         ("money('12.999', 'EUR')", "'12.999' has more decimals than EUR (2)", False),
         ("money('1', 'ZZZ')", "'ZZZ' is not a currency of ISO 4217 (such as 'EUR')", False),
-        ("sum(payload.lines)", "sum takes whole numbers, not {'price': '1.50', 'sku': 'BL-1'}", False),
+        ("sum([payload.address])", "sum takes whole numbers, not {'city': 'Lyon'}", False),
         ("unix('soon')", "'soon' is not a Unix time", False),
         ("unix(99999999999999)", "the Unix time 99999999999999 is beyond the year 9999", False),
         ("timestamp('soon')", "String to Timestamp conversion failed", False),
@@ -160,7 +160,7 @@ def test_unknown_names_come_with_the_nearest_known_one(text, fix):
 )
 def test_run_time_errors_are_raised_never_returned_as_values(text, message, absent):
     error = error_of(text)
-    assert (sorted(str(error)), error.absent) == (sorted(message), absent)  # sorted: maps keep no order
+    assert (str(error), error.absent) == (message, absent)
 
 
 def test_what_an_expression_read_can_be_told():
@@ -317,7 +317,7 @@ class TestFunctions:
             raise ValueError("not today")
 
         env = Environment({}, [Function("refuse", ["string"], "string", refuse)])
-        with pytest.raises(ExpressionError, match="^not today$"):
+        with pytest.raises(ExpressionError, match=r"^not today$"):
             env.compile("refuse('x')").evaluate(env.activation({}))
 
     def test_a_misspelt_type_is_found_at_once(self):

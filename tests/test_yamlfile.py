@@ -112,7 +112,7 @@ def test_the_repr_of_a_document_holds_no_secret():
 
 
 def test_a_missing_file_is_a_problem_too(tmp_path):
-    with pytest.raises(ConfigError, match="absent.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"absent.yaml: cannot be read: No such file"):
         read(tmp_path / "absent.yaml")
 
 

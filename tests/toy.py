@@ -24,7 +24,9 @@ class Toy(Connector):
     probes = ("GET", "HEAD")
 
     def _signed(self, webhook: Webhook) -> bytes:
-        return b"\n".join([webhook.headers.get("X-Toy-Time", "").encode(), webhook.url.encode(), webhook.body])
+        return b"\n".join(
+            [webhook.headers.get("X-Toy-Time", "").encode(), webhook.url.encode(), webhook.body]
+        )
 
     def verify(self, webhook, secrets):
         check_timestamp(webhook.headers.get("X-Toy-Time"), webhook.received_at)

@@ -61,7 +61,12 @@ class Loop:
                 pause_s = 0.0
             except sa.exc.OperationalError as error:
                 pause_s = min(max(2 * pause_s, 0.1), 10.0)
-                log.warning("the database is away", action="database_away", loop=self._thread.name, error=str(error.orig))
+                log.warning(
+                    "the database is away",
+                    action="database_away",
+                    loop=self._thread.name,
+                    error=str(error.orig),
+                )
                 found = 0
             except Exception:
                 pause_s = min(max(2 * pause_s, 0.1), 10.0)
@@ -78,12 +83,14 @@ class LocalEngine:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._started = False
         self._process = Loop("hub-process", lambda: pipeline.process(hub))
         self._catch_up = Loop("hub-catch-up", lambda: pipeline.catch_up(hub))
         self._keep_house = Loop("hub-housekeeping", lambda: housekeeping.sweep(hub), every_s=5.0)
 
     def start(self) -> None:
         """Start every thread."""
+        self._started = True
         self._hub.deliverer.start()
         for loop in (self._process, self._catch_up, self._keep_house):
             loop.start()
@@ -102,6 +109,8 @@ class LocalEngine:
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """Finish what is at hand; the rest waits in the database."""
+        if not self._started:
+            return
         for loop in (self._process, self._catch_up, self._keep_house):
             loop.stop(timeout_s)
         self._hub.deliverer.stop(timeout_s)

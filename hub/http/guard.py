@@ -29,7 +29,7 @@ GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
 
 
-class AddressRefused(HTTPError):
+class AddressRefused(HTTPError):  # noqa: N818 - reads as what happened
     """The host is on no address that the hub may call."""
 
 
@@ -116,7 +116,7 @@ def guarded_adapter(guard: Guard) -> HTTPAdapter:
     http = type("GuardedConnection", (_Checked, HTTPConnection), {"guard": guard})
     https = type("GuardedTlsConnection", (_Checked, HTTPSConnection), {"guard": guard})
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=4, max_retries=0)
-    adapter.poolmanager.pool_classes_by_scheme = {  # type: ignore[attr-defined]
+    adapter.poolmanager.pool_classes_by_scheme = {
         "http": type("GuardedPool", (HTTPConnectionPool,), {"ConnectionCls": http}),
         "https": type("GuardedTlsPool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
     }

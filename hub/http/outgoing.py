@@ -83,7 +83,11 @@ class Outgoing:
         tokens = self._tokens.seen(connection) if self._tokens else ()
         known = self._redactors.get(connection.name)
         if known is None or known[0] != tokens:
-            secrets = [*connection.connector.redactions(), *(s.value for s in connection.secrets), *tokens]
+            secrets: list[str | bytes] = [
+                *connection.connector.redactions(),
+                *(s.value for s in connection.secrets),
+                *tokens,
+            ]
             known = self._redactors[connection.name] = (tokens, Redactor(secrets))
         return known[1]
 

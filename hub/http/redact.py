@@ -48,6 +48,8 @@ class Redactor:
 
     def sentence(self, text: str) -> str:
         """Return a reason without secrets, nor the beginning of one where the reason was cut."""
+        if not text:
+            return text
         text = self.text(text)
         stubs = (
             form[:length]

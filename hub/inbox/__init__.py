@@ -2,13 +2,16 @@
 
 from hub.inbox.inbox import Inbox, NotStored, Overloaded
 from hub.inbox.reading import (
+    Facts,
     Listed,
     Sample,
     claim_pending,
+    facts_of,
     find,
     finish,
     get,
     ids_of,
+    last_id,
     list_rows,
     prune,
     read_after,
@@ -19,6 +22,7 @@ from hub.inbox.refusals import Refusals
 from hub.inbox.row import Row, StoredRow
 
 __all__ = [
+    "Facts",
     "Inbox",
     "Listed",
     "NotStored",
@@ -28,10 +32,12 @@ __all__ = [
     "Sample",
     "StoredRow",
     "claim_pending",
+    "facts_of",
     "find",
     "finish",
     "get",
     "ids_of",
+    "last_id",
     "list_rows",
     "prune",
     "read_after",

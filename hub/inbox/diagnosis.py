@@ -122,7 +122,9 @@ def _address(
     ):
         address = f"{scheme}://{host}{path}{slash}"
         with_query = " with the query" if ending else " without the query" if query else ""
-        sentence = f"signed for the address {address}{with_query}, and hub.yaml says {connection.url}"
+        sentence = f"signed for the address {address}{with_query}"
+        if address != connection.url:
+            sentence += f", and hub.yaml says {connection.url}"
         if f"{address}{ending}" != webhook.url:
             yield sentence, replace(webhook, url=f"{address}{ending}"), secrets
 

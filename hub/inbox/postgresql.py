@@ -38,7 +38,7 @@ class PostgresqlStore:
     """One connection, used by the writer's thread alone. Ids may commit out of order: readers claim rows."""
 
     def __init__(self, database: Database) -> None:
-        import psycopg  # noqa: PLC0415 - only where PostgreSQL is used
+        import psycopg  # only where PostgreSQL is used
 
         self.unavailable = (psycopg.OperationalError, psycopg.InterfaceError)
         self._delay_s = database.commit_delay_s

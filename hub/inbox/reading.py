@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,6 +37,22 @@ class Listed:
     delivery_id: str
     received_at: datetime
     size: int
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """An accepted webhook without its body: these stay when the body is past its retention."""
+
+    id: int
+    connection: str
+    delivery_id: str
+    received_at: datetime
+    method: str
+    url: str
+    headers: dict[str, str]
+    size: int
+    body_hash: bytes
     verdict: str
 
 
@@ -111,18 +127,21 @@ def list_rows(
     of: str | None = None,
     since: datetime | None = None,
     after: int | None = None,
+    ids: Collection[int] | None = None,
     limit: int = 50,
+    newest_first: bool = False,
 ) -> list[Listed]:
-    """Return a page of accepted webhooks in order of arrival.
+    """Return a page of accepted webhooks in order of arrival, or the other way round.
 
     Args:
         connection: of the database.
         of: the name of a connection in hub.yaml; None is all.
         since: the earliest arrival.
         after: the last id of the page before; None is the first page.
+        ids: only these; None is all.
         limit: rows of a page.
     """
-    place = sa.tuple_(inbox.c.received_at, inbox.c.id)
+    order = (inbox.c.received_at, inbox.c.id)
     query = sa.select(
         inbox.c.id,
         inbox.c.connection,
@@ -130,17 +149,33 @@ def list_rows(
         inbox.c.received_at,
         inbox.c.size,
         inbox.c.verdict,
-    ).order_by(inbox.c.received_at, inbox.c.id)
+    ).order_by(*(column.desc() for column in order) if newest_first else order)
     if of is not None:
         query = query.where(inbox.c.connection == of)
     if since is not None:
         query = query.where(inbox.c.received_at >= since)
     if after is not None:
         seen = inbox.alias()
-        query = query.where(
-            place > sa.select(seen.c.received_at, seen.c.id).where(seen.c.id == after).scalar_subquery()
-        )
+        last = sa.select(seen.c.received_at, seen.c.id).where(seen.c.id == after).scalar_subquery()
+        place = sa.tuple_(*order)
+        query = query.where(place < last if newest_first else place > last)
+    if ids is not None:
+        query = query.where(inbox.c.id.in_(ids))
     return [Listed(*row) for row in connection.execute(query.limit(limit))]
+
+
+def facts_of(connection: sa.Connection, id_: int) -> Facts | None:
+    """Return what is kept of one accepted webhook besides its body; None when there is none of that id."""
+    columns = [inbox.c[field] for field in Facts.__dataclass_fields__]
+    row = connection.execute(sa.select(*columns).where(inbox.c.id == id_)).one_or_none()
+    if row is None:
+        return None
+    return Facts(**{**row._asdict(), "headers": msgspec.json.decode(row.headers)})
+
+
+def last_id(connection: sa.Connection) -> int:
+    """Return the id of the newest accepted webhook; 0 when there is none."""
+    return connection.scalar(sa.select(sa.func.max(inbox.c.id))) or 0
 
 
 def refused_counts(connection: sa.Connection, *, since_day: str = "") -> dict[tuple[str, str], int]:

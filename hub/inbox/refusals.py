@@ -10,6 +10,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -36,6 +37,11 @@ UNKNOWN = ""
 """Stands for every connection that is not in hub.yaml."""
 
 log = structlog.get_logger()
+
+
+def _add(counts: Counter[Any], key: tuple[str, ...]) -> None:
+    if key in counts or len(counts) < MOST_KEYS:
+        counts[key] += 1
 
 
 class Refusals:
@@ -69,10 +75,8 @@ class Refusals:
         now = webhook.received_at if webhook else self._clock()
         name = connection.name if connection else UNKNOWN
         with self._lock:
-            self.totals[name, reason] += 1
-            key = (name, reason, now.date().isoformat())
-            if key in self._counts or len(self._counts) < MOST_KEYS:
-                self._counts[key] += 1
+            _add(self.totals, (name, reason))
+            _add(self._counts, (name, reason, now.date().isoformat()))
             if connection and webhook and self._is_due(name, now):
                 self._next_sample[name] = now + SAMPLE_EVERY
                 self._samples.append((connection, reason, webhook))

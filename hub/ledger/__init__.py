@@ -7,11 +7,13 @@
 
 A refund: `book.earning(fact)` tells what the purchase gave (None: park the refund until it arrives), `add_refund`
 notes what the source says, the programme says what may be kept of it, and `settle_refunds` posts the difference.
-`due` finds members whose points activate or expire; `verify` proves that the whole ledger adds up.
+`due` finds members whose points activate or expire; `verify` proves that the whole ledger adds up; `balances`,
+`open_lots` and `last_postings` show one member's account.
 """
 
 from hub.ledger.book import Book
 from hub.ledger.dates import due
+from hub.ledger.reading import balances, last_postings, open_lots
 from hub.ledger.records import CANCELLED, Cause, Earning, Refund, earn_key, settle_key
 from hub.ledger.verify import Finding, Report, verify
 
@@ -23,8 +25,11 @@ __all__ = [
     "Finding",
     "Refund",
     "Report",
+    "balances",
     "due",
     "earn_key",
+    "last_postings",
+    "open_lots",
     "settle_key",
     "verify",
 ]

@@ -29,6 +29,9 @@ def adjust(
     """Credit points at once, or debit active ones in consumption order.
 
     Args:
+        book: open for the key, and with the member among its spenders when points are taken.
+        member: whose points.
+        wallet: of the programme.
         points: not zero; negative takes.
         key: idempotency key, made by who asks.
         actor: who does it.
@@ -50,6 +53,7 @@ def adjust(
     account = book.catch_up(member)
     if account.balance(wallet)["active"] < -points:
         raise InsufficientPoints(-points, account.balance(wallet)["active"])
+    taken_from = account.active_lots(wallet) if points < 0 else []
     draft = Draft(
         account,
         "adjust",
@@ -64,5 +68,5 @@ def adjust(
     if points > 0:
         draft.open_lot(wallet, points, book.now, expires_at, active=True)
     else:
-        draft.take([(lot, "active") for lot in account.active_lots(wallet)], -points)
+        draft.take([(lot, "active") for lot in taken_from], -points)
     return book.post(draft)

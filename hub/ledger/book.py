@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 import sqlalchemy as sa
 
@@ -72,6 +72,8 @@ class Book:
 
         Args:
             connection: inside the transaction that `flush` will write to.
+            now: the present, for everything in it.
+            program: the current programme.
             members: everybody who will earn or be swept; those of `origins` come by themselves.
             origins: canonical facts whose earnings may be reversed.
             keys: idempotency keys that will be used; see `earn_key` and `settle_key`.

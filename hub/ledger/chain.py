@@ -63,7 +63,9 @@ def cause_name(connection: str, source_id: str, part: int) -> str:
     return f"{connection}/{source_id}/{part}"
 
 
-def lot_seal(wallet: str, amount: int, available_at: datetime, expires_at: datetime | None) -> tuple[str, int, int, int]:
+def lot_seal(
+    wallet: str, amount: int, available_at: datetime, expires_at: datetime | None
+) -> tuple[str, int, int, int]:
     """Return what a posting seals of a lot it opens; -1 stands for no expiry."""
     return wallet, amount, to_us(available_at), -1 if expires_at is None else to_us(expires_at)
 

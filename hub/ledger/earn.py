@@ -30,8 +30,12 @@ def earn(
     """Post what a fact earns, and what of it has expired already.
 
     Args:
+        book: open for the member and the fact's `earn_key`.
+        member: who earns.
         fact: the canonical fact key.
         awards: priced by the current programme; those without points are left out.
+        occurred_at: by the source's clock.
+        cause: the event that tells of the fact.
         amounts: what the purchase was worth, for its refunds; None where no money was in it.
         data: the canonical event as plain values, without the person. Part of what the key stands for.
 

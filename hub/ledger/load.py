@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -91,7 +91,7 @@ def _lots(
     is_due = still_open.where(sa.or_(begins, lot.c.expires_at <= now))
     for members, statement in ((spenders, still_open), (accounts.keys() - spenders, is_due)):
         for row in _in_lists(connection, members, statement, lot.c.member):
-            lots[row.id] = accounts[row.member].lots[row.id] = Lot(*row)
+            lots[row.id] = accounts[row.member].lots[row.id] = _lot(row)
     for member_id in spenders:
         accounts[member_id].complete = True
     due = [each.id for each in lots.values() if each.due(now)]
@@ -118,19 +118,20 @@ def _earnings(connection: sa.Connection, origins: AbstractSet[str]) -> dict[str,
 def _lines(connection: sa.Connection, earnings: dict[str, Earning], lots: dict[str, Lot]) -> None:
     """Read what each earning gave and what was taken back since, with its lots and their past."""
     by_posting = {each.posting: each for each in earnings.values()}
-    statement = sa.select(award.c.origin, award.c.posting, award.c.rule, award.c.points, *LOT_COLUMNS).join(
-        lot, lot.c.id == award.c.lot
-    )
+    statement = sa.select(
+        award.c.origin, award.c.posting.label("given_by"), award.c.rule, award.c.points, *LOT_COLUMNS
+    ).join(lot, lot.c.id == award.c.lot)
     rows = [*_in_lists(connection, by_posting, statement, award.c.origin)]
     own: dict[str, Lot] = {}
-    for origin, at, rule, points, *columns in sorted(rows, key=_earning_first):
-        mine = Lot(*columns)
-        mine = own.setdefault(mine.id, lots.get(mine.id, mine))
-        line = by_posting[origin].lines.setdefault((rule, mine.wallet), Line(rule, mine.wallet, 0))
-        if at == origin:
-            line.given += points
+    for row in sorted(rows, key=lambda row: (row.given_by != row.origin, row.given_by)):  # the earning first
+        mine = own.setdefault(row.id, lots.get(row.id) or _lot(row))
+        line = by_posting[row.origin].lines.setdefault(
+            (row.rule, mine.wallet), Line(row.rule, mine.wallet, 0)
+        )
+        if row.given_by == row.origin:
+            line.given += row.points
         else:
-            line.taken -= points
+            line.taken -= row.points
         if mine not in line.lots:
             line.lots.append(mine)
     past = (
@@ -142,9 +143,8 @@ def _lines(connection: sa.Connection, earnings: dict[str, Earning], lots: dict[s
         setattr(own[row.lot], row.bucket, int(row.points))
 
 
-def _earning_first(row: Sequence[Any]) -> tuple[bool, str]:
-    origin, at, *_ = row
-    return at != origin, at
+def _lot(row: sa.Row[Any]) -> Lot:
+    return Lot(**{column.name: getattr(row, column.name) for column in LOT_COLUMNS})
 
 
 def _refunds(connection: sa.Connection, earnings: dict[str, Earning]) -> None:

@@ -205,4 +205,3 @@ def earn_key(fact: str) -> str:
 def settle_key(fact: str) -> str:
     """Return the idempotency key under which a refund's own fact settles."""
     return f"settle:{fact}"
-

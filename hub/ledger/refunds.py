@@ -22,8 +22,11 @@ def add_refund(book: Book, of: str, told: Told, *, source: str, cause: Cause) ->
     """Note what a source says about a refund; the last word on a refund id counts.
 
     Args:
+        book: open for the origin `of`.
         of: canonical fact of the purchase.
+        told: the refund.
         source: the connection that says so.
+        cause: the event that says so.
 
     Raises:
         PricingError: it is in another currency than the purchase.
@@ -67,9 +70,12 @@ def settle_refunds(
     """Bring what an earning keeps to what it should keep, and return the posting; None when it does already.
 
     Args:
+        book: open for the origin `of` and the `settle_key` of `fact`.
         of: canonical fact of the purchase.
         keep: points each (rule, wallet) may keep; a pair that is not there keeps nothing.
         fact: of the event that asks for it: a refund, a cancellation, a reinstatement.
+        occurred_at: by the source's clock.
+        cause: that event.
         data: the canonical event as plain values, without the person.
 
     Raises:
@@ -82,10 +88,7 @@ def settle_refunds(
     if (answer := book.answered(key, request, earning.member)) is not None:
         return answer
     account = book.catch_up(earning.member)
-    changes = [
-        (line, line.kept - min(keep.get(at, 0), line.given))
-        for at, line in earning.lines.items()
-    ]
+    changes = [(line, line.kept - min(keep.get(at, 0), line.given)) for at, line in earning.lines.items()]
     changes = [(line, difference) for line, difference in changes if difference]
     if not changes:
         return None
@@ -100,7 +103,11 @@ def settle_refunds(
         reverses=earning,
     )
     for line, difference in changes:
-        lot = _take_back(book, draft, line, difference) if difference > 0 else _give_back(book, draft, line, -difference)
+        lot = (
+            _take_back(book, draft, line, difference)
+            if difference > 0
+            else _give_back(book, draft, line, -difference)
+        )
         draft.add(line.wallet, "reversed", difference)
         draft.awards.append(Given(earning.posting, line.rule, lot, -difference, -difference))
         line.taken += difference

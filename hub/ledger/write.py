@@ -99,7 +99,9 @@ class Changes:
         for opened in draft.opened:
             self.opened[opened.id] = opened
         for n, (moved, bucket, delta) in enumerate(draft.moves):
-            self.moves.append({"posting": posted.id, "n": n, "lot": moved.id, "bucket": bucket, "delta": delta})
+            self.moves.append(
+                {"posting": posted.id, "n": n, "lot": moved.id, "bucket": bucket, "delta": delta}
+            )
             if moved.id not in self.opened:
                 self.moved[moved.id] = moved
 

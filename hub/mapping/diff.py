@@ -18,26 +18,26 @@ class Change:
     """One event that the two mappings read differently.
 
     Attributes:
-        id, type: of the source event.
-        fields: path -> (before, after); None where one side has nothing there. Paths begin with the canonical
-            event's name ("purchase.paid.order.net_minor"); "ignored" and "error" carry their reason.
+        event: the source event.
+        was, becomes: only what differs, by path: "purchase.paid.order.net_minor" begins with the canonical event's
+            name; "ignored" and "error" carry their reason.
     """
 
-    id: str
-    type: str
-    fields: dict[str, tuple[Any, Any]]
+    event: SourceEvent
+    was: dict[str, Any]
+    becomes: dict[str, Any]
 
 
 def diff(old: Mapping, new: Mapping, events: Iterable[SourceEvent], connection: str) -> Iterator[Change]:
     """Yield the events whose outcome differs, in their order."""
     for event in events:
         before, after = _outcome(old, event, connection), _outcome(new, event, connection)
-        paths = dict.fromkeys((*before, *after))
-        fields = {
-            path: (before.get(path), after.get(path)) for path in paths if before.get(path) != after.get(path)
-        }
-        if fields:
-            yield Change(event.id, event.type, fields)
+        if before != after:
+            yield Change(event, _beyond(before, after), _beyond(after, before))
+
+
+def _beyond(mine: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {path: value for path, value in mine.items() if path not in other or other[path] != value}
 
 
 def _outcome(mapping: Mapping, event: SourceEvent, connection: str) -> dict[str, Any]:

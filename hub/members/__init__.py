@@ -6,5 +6,6 @@ event is claimed when the proof arrives.
 """
 
 from hub.members.directory import Directory, normal_email, normal_phone
+from hub.members.reading import Person, find, person
 
-__all__ = ["Directory", "normal_email", "normal_phone"]
+__all__ = ["Directory", "Person", "find", "normal_email", "normal_phone", "person"]

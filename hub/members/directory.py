@@ -34,7 +34,9 @@ def normal_phone(text: str) -> str:
 class Directory:
     """A unit of work over identities. `open`, then `resolve` for each event, then `flush`."""
 
-    def __init__(self, connection: sa.Connection, match: Iterable[str], *, enrol: bool, now: datetime) -> None:
+    def __init__(
+        self, connection: sa.Connection, match: Iterable[str], *, enrol: bool, now: datetime
+    ) -> None:
         self._connection = connection
         self._match = frozenset(match)
         self._enrol = enrol
@@ -64,10 +66,12 @@ class Directory:
             enrol: whether somebody with a proof and no member becomes one.
         """
         self = cls(connection, match, enrol=enrol, now=now)
-        keys = {key for name, ref in refs for key in self._proofs(name, ref)}
+        keys = {key for name, ref in refs for key in self._proofs(name, ref) or self._addresses(ref)}
         if keys:
             pairs = sa.tuple_(identity.c.source, identity.c.value).in_(sorted(keys))
-            for row in connection.execute(sa.select(identity.c.source, identity.c.value, identity.c.member).where(pairs)):
+            for row in connection.execute(
+                sa.select(identity.c.source, identity.c.value, identity.c.member).where(pairs)
+            ):
                 self._known[row.source, row.value] = row.member
         return self
 
@@ -82,7 +86,7 @@ class Directory:
         The strongest proof decides; the reference's other proofs become theirs where nobody has them yet.
         """
         proofs = self._proofs(connection_name, ref)
-        found = next((self._known[key] for key in proofs if key in self._known), None)
+        found = self.find(connection_name, ref)
         if found is None and proofs and self._enrol:
             found = self._create()
         if found is None:
@@ -93,7 +97,9 @@ class Directory:
 
     def find(self, connection_name: str, ref: MemberRef) -> str | None:
         """Return the member a reference means, as far as is known; nobody is enrolled by it."""
-        return next((self._known[key] for key in self._proofs(connection_name, ref) if key in self._known), None)
+        return next(
+            (self._known[key] for key in self._proofs(connection_name, ref) if key in self._known), None
+        )
 
     def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str) -> None:
         """Let a reference that means nobody yet mean `owner`."""
@@ -103,14 +109,9 @@ class Directory:
 
     def leave_hints(self, connection_name: str, ref: MemberRef, event_id: str) -> bool:
         """Note by what an unassigned event may be claimed later; return whether there is anything."""
-        keys = {
-            (connection_name, ref.id),
-            ("email", normal_email(ref.email)),
-            ("phone", normal_phone(ref.phone)),
-        }
-        hints = [{"source": source, "value": value, "event": event_id} for source, value in sorted(keys) if value]
-        self._hints += hints
-        return bool(hints)
+        keys = [*([(connection_name, ref.id)] if ref.id else []), *self._addresses(ref)]
+        self._hints += [{"source": source, "value": value, "event": event_id} for source, value in keys]
+        return bool(keys)
 
     def facts(self, members: Iterable[str]) -> None:
         """Read ids and contacts of `members`, for `card`, after `flush`. Two queries, however many members."""
@@ -119,10 +120,14 @@ class Directory:
             return
         for m in wanted:
             self._ids[m], self._contacts[m] = {}, {}
-        ids = sa.select(identity.c.member, identity.c.source, identity.c.value).where(identity.c.member.in_(wanted))
+        ids = sa.select(identity.c.member, identity.c.source, identity.c.value).where(
+            identity.c.member.in_(wanted)
+        )
         for row in self._connection.execute(ids.order_by(identity.c.created_at)):
             self._ids[row.member][row.source] = row.value
-        told = sa.select(contact.c.member, contact.c.kind, contact.c.value).where(contact.c.member.in_(wanted))
+        told = sa.select(contact.c.member, contact.c.kind, contact.c.value).where(
+            contact.c.member.in_(wanted)
+        )
         for row in self._connection.execute(told):
             self._contacts[row.member][row.kind] = row.value
 
@@ -144,7 +149,9 @@ class Directory:
         if self._new_members:
             execute(member.insert(), self._new_members)
         if self._new_identities:
-            execute(identity.insert(), sorted(self._new_identities, key=lambda row: (row["source"], row["value"])))
+            execute(
+                identity.insert(), sorted(self._new_identities, key=lambda row: (row["source"], row["value"]))
+            )
             self._wake_claimed()
         if self._told:
             statement = insert_new(self._connection, contact)
@@ -178,10 +185,22 @@ class Directory:
         )
         return [(source, value) for rule, given, source, value in candidates if given and rule in self._match]
 
+    @staticmethod
+    def _addresses(ref: MemberRef) -> list[Key]:
+        """Return the addresses of a reference, proved or not."""
+        keys = [("email", normal_email(ref.email)), ("phone", normal_phone(ref.phone))]
+        return [(kind, value) for kind, value in keys if value]
+
     def _create(self) -> str:
         new = new_id()
         self._new_members.append(
-            {"id": new, "created_at": self._now, "state": "active", "salt": secrets.token_bytes(16), "head": b""}
+            {
+                "id": new,
+                "created_at": self._now,
+                "state": "active",
+                "salt": secrets.token_bytes(16),
+                "head": b"",
+            }
         )
         self._ids[new], self._contacts[new] = {}, {}
         return new

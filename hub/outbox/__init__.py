@@ -18,7 +18,7 @@ The states of a row: ready (at next_at) | sending (until lease_until) | done | r
 """
 
 from hub.outbox.breaker import Alert, Breaker, breakers
-from hub.outbox.claim import LEASE_S, Job, claim, sweep
+from hub.outbox.claim import LEASE_S, Job, claim
 from hub.outbox.deliverer import Deliverer
 from hub.outbox.delivery import Delivery, add, target_of
 from hub.outbox.queries import (
@@ -34,7 +34,7 @@ from hub.outbox.queries import (
     replay,
     show,
 )
-from hub.outbox.record import Outcome, record
+from hub.outbox.record import Outcome, record, sweep
 from hub.outbox.schedule import SCHEDULE_S, next_wait_s
 from hub.outbox.tokens import OAuthTokens
 

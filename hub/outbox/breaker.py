@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -143,5 +144,5 @@ def _alert(alert: Alert | None, breaker: Breaker, before: Breaker) -> Delivery |
     return replace(delivery, dedupe=name)
 
 
-def _read(rows: Iterable[sa.Row[tuple[object, ...]]]) -> list[Breaker]:
-    return [msgspec.convert(row._asdict(), Breaker) for row in rows]
+def _read(rows: Iterable[sa.Row[*tuple[Any, ...]]]) -> list[Breaker]:
+    return [Breaker(**row._asdict()) for row in rows]

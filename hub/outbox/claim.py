@@ -30,9 +30,9 @@ CLAIMING = sa.text("SELECT pg_advisory_xact_lock(7010, 1)")
 """One claim at a time in all processes: each must see which targets the others have just taken."""
 
 # Partial indexes are chosen only where the query spells their condition out; a bound value is not seen.
-READY = sa.literal_column("'ready'")
-SENDING = sa.literal_column("'sending'")
-ZERO = sa.literal_column("0")
+READY: sa.ColumnElement[str] = sa.literal_column("'ready'")
+SENDING: sa.ColumnElement[str] = sa.literal_column("'sending'")
+ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 
 
 TRIES = (
@@ -90,7 +90,7 @@ def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
             outbox.c.next_at <= sa.bindparam("now"),
             sa.or_(outbox.c.target.is_(None), ~blocked),
         )
-        .order_by(outbox.c.next_at, outbox.c.id)
+        .order_by(outbox.c.next_at)
         .limit(sa.bindparam("most"))
         .with_for_update(of=outbox, skip_locked=True)
     )
@@ -139,7 +139,7 @@ def claim(
         .where(outbox.c.id.in_([row.id for row in rows]))
         .values(state="sending", lease_until=lease_until, fence=outbox.c.fence + 1)
     )
-    return [Job(**{**row._mapping, "fence": row.fence + 1}, lease_until=lease_until) for row in rows]
+    return [Job(**{**row._asdict(), "fence": row.fence + 1}, lease_until=lease_until) for row in rows]
 
 
 def shared_out(most: int, fresh: int, retries: int, chance: Callable[[], float]) -> tuple[int, int]:
@@ -165,10 +165,11 @@ def _replace_older(connection: sa.Connection, rows: list[sa.Row[Any]], now: date
         if row.id < (newer := newest[row.connection, row.action, row.target])
     }
     if older:
+        reason = sa.case(*((outbox.c.id == old, text) for old, text in older.items()))
         connection.execute(
             sa.update(outbox)
             .where(outbox.c.id.in_(list(older)))
-            .values(state="replaced", done_at=now, reason=sa.case(older, value=outbox.c.id))
+            .values(state="replaced", done_at=now, reason=reason)
         )
 
 
@@ -180,4 +181,4 @@ def expired(connection: sa.Connection, now: datetime, most: int = 500) -> list[J
         .limit(most)
         .with_for_update(of=outbox, skip_locked=True)
     )
-    return [Job(**row._mapping) for row in connection.execute(query)]
+    return [Job(**row._asdict()) for row in connection.execute(query)]

@@ -20,7 +20,7 @@ from hub.connections import Connection
 from hub.http import Outgoing
 from hub.outbox import breaker as breakers
 from hub.outbox.breaker import Alert
-from hub.outbox.claim import LEASE_S, Job, claim, in_turn
+from hub.outbox.claim import Job, claim, in_turn
 from hub.outbox.record import Dead, Outcome, Recorded, record, sweep
 from hub.sdk import Receipt, Rejected, TryLater
 from hub.storage import Database
@@ -28,7 +28,7 @@ from hub.storage import Database
 POLL_S = 1.0
 """How soon a row is seen whose writer rang no bell: retries that fall due, and other processes' rows."""
 SWEEP_EVERY_S = 10.0
-PER_THREAD = 8
+PER_THREAD = 16
 """Rows in hand for each thread, so that claiming and writing down cost little for each."""
 AHEAD_S = 5
 """Nor more in hand than the connection's rate lets out in this time."""
@@ -37,6 +37,8 @@ LEAST_S = 30
 RECORD_S = 5
 """What is kept of the lease for the record."""
 BATCH = 256
+GATHER_S = 0.01
+"""How long outcomes gather before they are written: nobody waits for them, and fewer commits leave more time to call."""
 
 log = structlog.get_logger()
 
@@ -158,7 +160,7 @@ class Deliverer:
         with self._database.write() as connection:
             in_turn(connection)  # a probe is for one process only
             held, probes = breakers.gate(connection, now)
-            limits.update({name: 1 for name in probes & limits.keys()})
+            limits.update(dict.fromkeys(probes & limits.keys(), 1))
             jobs = claim(connection, now, limits, held, self._chance)
             probed = probes & {job.connection for job in jobs}
             if probed:
@@ -188,31 +190,33 @@ class Deliverer:
         return self._perform(self._connections[job.connection], job, left_s - RECORD_S)
 
     def _perform(self, connection: Connection, job: Job, budget_s: float) -> Outcome:
-        at, began = self._clock(), time.monotonic()
-        redactor = self._outgoing.redactor(connection)
+        at, began, crash = self._clock(), time.monotonic(), ""
+        told: dict[str, Any]
         try:
             receipt = _call(connection, job, self._outgoing, budget_s)
-            told: dict[str, Any] = {"verdict": "delivered", "remote_id": receipt.remote_id}
+            told = {"verdict": "delivered", "remote_id": receipt.remote_id}
         except TryLater as error:
             told = {"verdict": "try_later", "reason": error.reason, "retry_after_s": error.retry_after_s}
         except Rejected as error:
             told = {"verdict": "rejected", "reason": error.reason, "status": error.status}
         except Exception as error:  # noqa: BLE001 - a connector's fault is no reason to lose the row
-            redactor = self._outgoing.redactor(connection)  # it may have met new tokens
             told = {
                 "verdict": "try_later",
                 "reason": f"the connector failed: {type(error).__name__}: {error}",
             }
+            crash = "".join(traceback.format_exception(error))
+        redactor = self._outgoing.redactor(connection)  # after the call, which may have met new tokens
+        told["reason"] = redactor.sentence(told.get("reason", ""))
+        if crash:
             log.error(
                 "a connector failed",
                 action="delivery_error",
                 connection=job.connection,
                 delivery=job.id,
                 call=job.action,
-                trace=redactor.text("".join(traceback.format_exception(error))),
+                reason=told["reason"],
+                trace=redactor.text(crash),
             )
-        if told.get("reason"):
-            told["reason"] = self._outgoing.redactor(connection).sentence(told["reason"])
         elapsed_ms = round((time.monotonic() - began) * 1000)
         return Outcome(
             job=job, at=at, elapsed_ms=elapsed_ms, exchanges=self._outgoing.seen(connection), **told
@@ -224,6 +228,7 @@ class Deliverer:
         open_ = True
         while open_:
             batch = [self._outcomes.get()]
+            time.sleep(GATHER_S)
             try:
                 while len(batch) < BATCH:
                     batch.append(self._outcomes.get_nowait())

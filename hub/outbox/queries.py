@@ -112,7 +112,7 @@ def list_deliveries(
     query = sa.select(*_ROW).where(*filters.conditions()).order_by(outbox.c.id.desc()).limit(limit)
     if after:
         query = query.where(outbox.c.id < after)
-    return [Row(**row._mapping) for row in connection.execute(query)]
+    return [Row(**row._asdict()) for row in connection.execute(query)]
 
 
 def show(connection: sa.Connection, delivery_id: str) -> Shown | None:
@@ -120,12 +120,12 @@ def show(connection: sa.Connection, delivery_id: str) -> Shown | None:
     row = connection.execute(sa.select(*_ROW).where(outbox.c.id == delivery_id)).one_or_none()
     if row is None:
         return None
-    query = sa.select(attempt).where(attempt.c.outbox == delivery_id).order_by(attempt.c.n)
-    names = ("n", "at", "elapsed_ms", "outcome", "reason")
+    columns = [attempt.c[name] for name in Attempt.__struct_fields__]
+    query = sa.select(*columns).where(attempt.c.outbox == delivery_id).order_by(attempt.c.n)
     return Shown(
-        delivery=Row(**row._mapping),
+        delivery=Row(**row._asdict()),
         attempts=[
-            Attempt(**{name: tried._mapping[name] for name in names}, exchanges=unpack(tried.exchanges))
+            Attempt(**{**tried._asdict(), "exchanges": unpack(tried.exchanges)})
             for tried in connection.execute(query)
         ],
     )
@@ -148,7 +148,7 @@ def counts(connection: sa.Connection) -> list[Count]:
         .group_by(outbox.c.connection, outbox.c.state)
         .order_by(outbox.c.connection, outbox.c.state)
     )
-    return [Count(**row._mapping) for row in connection.execute(query)]
+    return [Count(**row._asdict()) for row in connection.execute(query)]
 
 
 def replay(
@@ -192,7 +192,9 @@ def replay(
     return Replayed(ids=ids, outdated=outdated, more=more)
 
 
-def _newest(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> dict[tuple[str, str, str], str]:
+def _newest(
+    connection: sa.Connection, rows: Sequence[sa.Row[*tuple[Any, ...]]]
+) -> dict[tuple[str, str, str], str]:
     """Return, by connection, action and target, the newest row that was sent or will be."""
     targets = {row.target for row in rows if row.target is not None}
     if not targets:

@@ -77,10 +77,8 @@ def record(
         alert: makes the message when a breaker opens or closes.
         uniform: a random number between two bounds, for the jitter.
     """
-    ids = [outcome.job.id for outcome in outcomes]
-    query = sa.select(outbox.c.id, outbox.c.fence).where(outbox.c.id.in_(ids), outbox.c.state == "sending")
-    # In order, so that two recorders cannot wait for each other.
-    ours = dict(connection.execute(query.order_by(outbox.c.id).with_for_update()).tuples().all())
+    locked = connection.execute(LOCK, {"ids": [outcome.job.id for outcome in outcomes]})
+    ours = {row.id: row.fence for row in locked}
     counted = [outcome for outcome in outcomes if ours.get(outcome.job.id) == outcome.job.fence]
     _release(connection, [outcome.job.id for outcome in counted if outcome.verdict == "released"])
     counted = [outcome for outcome in counted if outcome.verdict != "released"]
@@ -115,6 +113,12 @@ def sweep(connection: sa.Connection, now: datetime, alert: Alert | None = None) 
     return record(connection, lost, now, alert) if lost else Recorded(dead=[], breakers={})
 
 
+LOCK = (
+    sa.select(outbox.c.id, outbox.c.fence)
+    .where(outbox.c.id.in_(sa.bindparam("ids", expanding=True)), outbox.c.state == "sending")
+    .order_by(outbox.c.id)  # so that two recorders cannot wait for each other
+    .with_for_update()
+)
 UPDATE = (
     sa.update(outbox)
     .where(outbox.c.id == sa.bindparam("key"))

@@ -73,7 +73,7 @@ class Connector:
     events: ClassVar[Mapping[str, str]] = {}
     """Vendor event type -> canonical event name, as the shipped mapping has it."""
     actions: ClassVar[Mapping[str, Action]] = {}
-    keep_headers: ClassVar[Sequence[str]] = ()
+    keep_headers: Sequence[str] = ()
     """Request headers that `parse` reads. The inbox keeps these and no others."""
     signed: ClassVar[bool] = True
     """False only where the platform cannot sign: the connection then needs a written waiver."""

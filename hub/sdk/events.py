@@ -23,7 +23,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of everything in a canonical event."""
 
 
-class MemberRef(Value, kw_only=True):
+class MemberRef(Value, frozen=True, kw_only=True):
     """How the source names a person. At least one of id, email and phone, or nobody can be found.
 
     Attributes:
@@ -40,7 +40,7 @@ class MemberRef(Value, kw_only=True):
     locale: str = ""
 
 
-class Line(Value, kw_only=True):
+class Line(Value, frozen=True, kw_only=True):
     """One line of an order."""
 
     id: str
@@ -52,7 +52,7 @@ class Line(Value, kw_only=True):
     gift_card: bool = False
 
 
-class Order(Value, kw_only=True):
+class Order(Value, frozen=True, kw_only=True):
     """What was bought.
 
     Attributes:
@@ -71,7 +71,7 @@ class Order(Value, kw_only=True):
     lines: list[Line] = []
 
 
-class Refund(Value, kw_only=True):
+class Refund(Value, frozen=True, kw_only=True):
     """Money that went back. Give `gross_minor` or both; a platform that reports running totals sets `total`.
 
     Attributes:
@@ -89,21 +89,21 @@ class Refund(Value, kw_only=True):
     total: bool = False
 
 
-class Deal(Value, kw_only=True):
+class Deal(Value, frozen=True, kw_only=True):
     id: str
     name: str = ""
     amount_minor: Minor
     currency: Currency
 
 
-class Invoice(Value, kw_only=True):
+class Invoice(Value, frozen=True, kw_only=True):
     id: str
     number: str = ""
     total_minor: Minor
     currency: Currency
 
 
-class Change(Value, kw_only=True):
+class Change(Value, frozen=True, kw_only=True):
     """A consent as it now stands."""
 
     purpose: str
@@ -111,7 +111,7 @@ class Change(Value, kw_only=True):
     granted: bool
 
 
-class Command(Value, kw_only=True):
+class Command(Value, frozen=True, kw_only=True):
     """Words a person typed at the hub in a chat."""
 
     name: str
@@ -120,7 +120,7 @@ class Command(Value, kw_only=True):
     reply_url: str = ""
 
 
-class Decision(Value, kw_only=True):
+class Decision(Value, frozen=True, kw_only=True):
     """A button pressed on an approval."""
 
     approval: str
@@ -129,7 +129,7 @@ class Decision(Value, kw_only=True):
     reply_url: str = ""
 
 
-class Event(Value, kw_only=True):
+class Event(Value, frozen=True, kw_only=True):
     """Base of canonical events.
 
     Attributes:
@@ -149,12 +149,12 @@ class Event(Value, kw_only=True):
     test: bool = False
 
 
-class PurchasePaid(Event, kw_only=True):
+class PurchasePaid(Event, frozen=True, kw_only=True):
     name = "purchase.paid"
     order: Order
 
 
-class PurchaseRefunded(Event, kw_only=True):
+class PurchaseRefunded(Event, frozen=True, kw_only=True):
     """`of` is the fact key of the purchase (any of its names)."""
 
     name = "purchase.refunded"
@@ -162,7 +162,7 @@ class PurchaseRefunded(Event, kw_only=True):
     refund: Refund
 
 
-class PurchaseCancelled(Event, kw_only=True):
+class PurchaseCancelled(Event, frozen=True, kw_only=True):
     """The purchase is off: whatever it still holds goes back. `of` is its fact key."""
 
     name = "purchase.cancelled"
@@ -170,19 +170,19 @@ class PurchaseCancelled(Event, kw_only=True):
     reason: str = ""
 
 
-class PurchaseReinstated(Event, kw_only=True):
+class PurchaseReinstated(Event, frozen=True, kw_only=True):
     """An earlier cancellation is taken back (a dispute won, a refund that failed). `of` as above."""
 
     name = "purchase.reinstated"
     of: Key
 
 
-class DealWon(Event, kw_only=True):
+class DealWon(Event, frozen=True, kw_only=True):
     name = "deal.won"
     deal: Deal
 
 
-class DealReopened(Event, kw_only=True):
+class DealReopened(Event, frozen=True, kw_only=True):
     """A won deal is won no more. `of` is its fact key."""
 
     name = "deal.reopened"
@@ -190,49 +190,49 @@ class DealReopened(Event, kw_only=True):
     reason: str = ""
 
 
-class InvoicePaid(Event, kw_only=True):
+class InvoicePaid(Event, frozen=True, kw_only=True):
     name = "invoice.paid"
     invoice: Invoice
 
 
-class MemberCreated(Event, kw_only=True):
+class MemberCreated(Event, frozen=True, kw_only=True):
     name = "member.created"
     attributes: dict[str, Any] = {}
 
 
-class MemberUpdated(Event, kw_only=True):
+class MemberUpdated(Event, frozen=True, kw_only=True):
     name = "member.updated"
     attributes: dict[str, Any] = {}
 
 
-class MemberMerged(Event, kw_only=True):
+class MemberMerged(Event, frozen=True, kw_only=True):
     """The platform made two customers one: `merged` goes into `member`."""
 
     name = "member.merged"
     merged: MemberRef
 
 
-class MemberErased(Event, kw_only=True):
+class MemberErased(Event, frozen=True, kw_only=True):
     name = "member.erased"
     request: str = ""
 
 
-class ConsentChanged(Event, kw_only=True):
+class ConsentChanged(Event, frozen=True, kw_only=True):
     name = "consent.changed"
     consent: Change
 
 
-class CommandReceived(Event, kw_only=True):
+class CommandReceived(Event, frozen=True, kw_only=True):
     name = "command.received"
     command: Command
 
 
-class ApprovalDecided(Event, kw_only=True):
+class ApprovalDecided(Event, frozen=True, kw_only=True):
     name = "approval.decided"
     decision: Decision
 
 
-class CustomEvent(Event, kw_only=True):
+class CustomEvent(Event, frozen=True, kw_only=True):
     """A happening of the merchant's own, named in the mapping as `custom.something`."""
 
     name = "custom"

@@ -128,7 +128,12 @@ class Client:
             sent.setdefault("Content-Type", "application/json")
         try:
             got = self.session.request(
-                method, urljoin(self.base_url, url), data=body, params=params, headers=sent, allow_redirects=False
+                method,
+                urljoin(self.base_url, url),
+                data=body,
+                params=params,
+                headers=sent,
+                allow_redirects=False,
             )
         except requests.RequestException as error:
             raise unreachable(error) from error

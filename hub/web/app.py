@@ -141,4 +141,4 @@ def headers_of(answer: Answer) -> list[tuple[str, str]]:
 
 def respond(answer: Answer) -> Response:
     """Return an answer as Flask's response."""
-    return Response(answer.body, answer.status, headers_of(answer))
+    return Response(answer.body, STATUS_LINES[answer.status], headers_of(answer))

@@ -1,0 +1,155 @@
+"""What is measured, as factories that the server calls in its worker, and the process they run in.
+
+python -m benchmarks.servers benchmarks.servers:hello HUB.YAML PORT
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flask import Flask, request
+
+from benchmarks.load import SECRET
+from hub.crashtest.child import Child
+from hub.engine.local import LocalEngine
+from hub.hub import Hub, open_hub
+from hub.inbox import Inbox, Row
+from hub.inbox.sqlite import SqliteStore
+from hub.pipeline import accept
+from hub.sdk import Headers, Webhook
+from hub.web.app import create_app
+from hub.web.receive import public_url
+from hub.web.server import serve
+from hub.web.wsgi import close_at_exit
+
+DELAY = "BENCHMARKS_COMMIT_DELAY_S"
+FILES = Path(__file__).parent
+
+
+def hello() -> Flask:
+    """A Flask application that does nothing."""
+    app = Flask(__name__)
+
+    @app.post("/webhooks/shop")
+    def shop() -> str:
+        return "hello"
+
+    @app.get("/readyz")
+    def ready() -> str:
+        return "ready"
+
+    return app
+
+
+def accepting() -> Flask:
+    """The hub, taking webhooks in and doing nothing with them."""
+    hub = _hub()
+    close_at_exit(hub.close)
+    return create_app(hub)
+
+
+class Processing(LocalEngine):
+    """Brings webhooks to the ledger and the outbox, and delivers nothing."""
+
+    def start(self) -> None:
+        self._process.start()
+        self._catch_up.start()
+
+
+def processing() -> Flask:
+    """The hub without its deliveries."""
+    hub = _hub()
+    hub.engine = Processing(hub)
+    hub.inbox = Inbox(hub.database, on_stored=hub.engine.ring_inbox)
+    hub.start()
+    close_at_exit(hub.close)
+    return create_app(hub)
+
+
+def naive() -> Flask:
+    """The view one writes first: verify, insert, commit, answer; each request on its own."""
+    hub = _hub()
+    store = SqliteStore(hub.database)
+    turn = threading.Lock()  # SQLite's own waiting would be slower still
+    connection = hub.connections["shop"]
+    app = Flask(__name__)
+
+    class Alone:
+        def put(self, row: Row) -> None:
+            with turn:
+                store.write([row])
+
+    @app.post("/webhooks/shop")
+    def shop() -> str:
+        headers = Headers.from_environ(request.environ)
+        webhook = Webhook(
+            "POST", public_url(connection, request.environ), headers, request.get_data(), hub.clock()
+        )
+        accept(connection, webhook, Alone())
+        return ""
+
+    @app.get("/readyz")
+    def ready() -> str:
+        return "ready"
+
+    return app
+
+
+def _hub() -> Hub:
+    return open_hub(Path(os.environ["HUB_CONFIG"]), commit_delay_s=float(os.environ.get(DELAY, "0")))
+
+
+HUB = f"""
+public_url: https://points.example.com
+logs: json
+connections:
+  shop:
+    connector: shopify
+    secrets: [{SECRET.decode()}]
+    settings: {{shop: brewline}}
+    outbound: false
+  books:
+    connector: standard_webhooks
+    secrets: [whsec_YSBzZWNyZXQgb2YgdGhlIGJlbmNobWFya3M=]
+    settings:
+      url: https://books.example.com/points
+      signing_secrets: [whsec_YSBzZWNyZXQgb2YgdGhlIGJlbmNobWFya3M=]
+"""
+
+
+def hub_file(folder: Path, *, fast_lane: bool = True) -> Path:
+    """Write the files of a hub that a shop tells of orders and that tells the books; return hub.yaml."""
+    folder.mkdir(parents=True)
+    (folder / "program.yaml").write_text((FILES / "program.yaml").read_text())
+    path = folder / "hub.yaml"
+    path.write_text(HUB + f"fast_lane: {str(fast_lane).lower()}\n")
+    return path
+
+
+@contextmanager
+def server(factory: str, file: Path, *, delay_s: float = 0.0) -> Iterator[Child]:
+    """Serve one of the factories above, with the settings of `hub serve`, in a process of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.servers",
+        f"benchmarks.servers:{factory}",
+        str(file),
+        "{port}",
+    ]
+    child = Child(command, file.parent / f"{factory}.log", {DELAY: str(delay_s)})
+    child.start()
+    try:
+        child.wait_ready()
+        yield child
+    finally:
+        child.stop()
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[2]), "127.0.0.1", int(sys.argv[3]), target=sys.argv[1])

@@ -1,0 +1,15 @@
+"""Kills a real hub at random instants while webhooks arrive, and counts what is lost or doubled.
+
+    child     the hub: `hub serve` in a process group of its own, killed as a whole
+    sender    the platform: sends a delivery again and again until it is accepted, some of them once more
+    sink      the software that is told: notes every call it gets
+    verdict   compares what was accepted, what was posted and what was told
+    control   a hub that answers before it commits: the test is only worth its name if it catches this one
+
+A killed process loses what it had in memory; what it had written to files stays with the operating system. So this
+proves the order of answers and commits, not that the disk keeps its promises when the power fails.
+"""
+
+from hub.crashtest.run import run
+
+__all__ = ["run"]

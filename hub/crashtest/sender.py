@@ -1,0 +1,137 @@
+"""The platform's side: orders, each delivered until it is accepted, some of them once more for good measure."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from urllib.parse import urlsplit
+
+from hub.connections import Connection
+from hub.sdk.samples import Sample
+from hub.sending import changed, sample, signed
+
+EVENT = "orders/paid"
+DELIVERY_ID = "X-Shopify-Webhook-Id"
+THREADS = 8
+PER_S = 60.0
+"""Orders of each thread in a second, on average."""
+AGAIN = 0.1
+"""The share of accepted deliveries that are sent once more: platforms do, when an answer is lost on its way."""
+CUSTOMERS = 40
+"""Few, so that many orders meet in one member's chain."""
+TRY_S = 5.0
+PAUSE_S = 0.05
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One order on its way. `accepted`: a 2xx was seen."""
+
+    id: str
+    number: int
+    customer: int
+    accepted: bool = False
+
+
+class Platform:
+    """Threads that send orders until they are told to stop.
+
+    Attributes:
+        deliveries: all that were begun.
+
+    Args:
+        connection: whom the orders are for, with its secret.
+        port: of the hub on the loopback.
+        seed: of everything random.
+    """
+
+    def __init__(self, connection: Connection, port: int, seed: int) -> None:
+        self.deliveries: list[Delivery] = []
+        self._connection = connection
+        self._path = urlsplit(connection.url).path
+        self._port = port
+        self._sample = sample(connection, EVENT)
+        self._numbers = itertools.count(1_000_001)
+        self._stopping = threading.Event()
+        self._give_up_at = float("inf")
+        self._threads = [
+            threading.Thread(target=self._send_on, args=(Random(f"{seed}/{n}"),), name=f"crashtest-sender-{n}", daemon=True)
+            for n in range(THREADS)
+        ]  # fmt: skip
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self, within_s: float) -> None:
+        """Begin no more orders, and have those under way accepted."""
+        self._give_up_at = time.monotonic() + within_s
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(within_s + 2 * TRY_S)
+
+    @property
+    def accepted(self) -> set[str]:
+        """The ids of deliveries for which a 2xx was seen."""
+        return {delivery.id for delivery in self.deliveries if delivery.accepted}
+
+    def _send_on(self, random: Random) -> None:
+        line = _Line(self._port, self._path)
+        while not self._stopping.wait(random.expovariate(PER_S)):
+            number = next(self._numbers)
+            delivery = Delivery(f"order-{number}", number, random.randrange(CUSTOMERS))
+            self.deliveries.append(delivery)
+            self._deliver(line, delivery)
+            if random.random() < AGAIN:
+                self._deliver(line, delivery)
+        line.close()
+
+    def _deliver(self, line: _Line, delivery: Delivery) -> None:
+        """Send one delivery until it is accepted."""
+        order = self._order(delivery)
+        while time.monotonic() < self._give_up_at:
+            webhook = signed(self._connection, order, datetime.now(UTC))
+            if line.post(webhook.body, {**webhook.headers, DELIVERY_ID: delivery.id}):
+                delivery.accepted = True
+                return
+            time.sleep(PAUSE_S)
+
+    def _order(self, delivery: Delivery) -> Sample:
+        mail = f"customer-{delivery.customer}@example.com"
+        return changed(
+            self._sample,
+            {
+                "id": delivery.number,
+                "name": f"#{delivery.number}",
+                "email": mail,
+                "customer.id": 7_000_000 + delivery.customer,
+                "customer.email": mail,
+            },
+        )
+
+
+class _Line:
+    """One thread's connection to the hub; made anew whenever the hub has gone."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TRY_S)
+        self._path = path
+
+    def post(self, body: bytes, headers: dict[str, str]) -> bool:
+        """Return whether a 2xx came back."""
+        try:
+            self._http.request("POST", self._path, body, headers)
+            response = self._http.getresponse()
+            response.read()
+        except (OSError, http.client.HTTPException):
+            self._http.close()
+            return False
+        return 200 <= response.status < 300
+
+    def close(self) -> None:
+        self._http.close()

@@ -1,0 +1,98 @@
+"""Compares what was accepted, what was posted and what was told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from hub.storage import Database
+from hub.storage.tables import cursor, event, inbox, outbox, posting
+
+LOOK_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of the accepted deliveries.
+
+    Attributes:
+        posted: postings of orders.
+        lost: sentences, one for each delivery without a posting and each posting that was never told.
+        doubled: sentences, one for each fact posted twice and each posting told under two keys.
+        extra_calls: repeats of a call under its one key, which the receiver drops.
+    """
+
+    posted: int
+    lost: list[str]
+    doubled: list[str]
+    extra_calls: int
+
+
+def compare(
+    database: Database, accepted: AbstractSet[str], calls: Counter[str], posting_of: Mapping[str, str]
+) -> Verdict:
+    """Compare.
+
+    Args:
+        database: of a hub that is at rest.
+        accepted: ids of the deliveries that were answered with 2xx.
+        calls: how often the sink was called with each idempotency key.
+        posting_of: key -> the posting that the call told of.
+    """
+    earned = (
+        sa.select(posting.c.id, event.c.source_id, event.c.fact)
+        .join(event, event.c.id == posting.c.event)
+        .where(posting.c.kind == "earn")
+    )
+    with database.read() as connection:
+        rows = connection.execute(earned).all()
+    per_fact = Counter(row.fact for row in rows)
+    keys_of: dict[str, set[str]] = defaultdict(set)
+    for key, told in posting_of.items():
+        keys_of[told].add(key)
+    lost = [
+        f"{id_} was accepted and never posted" for id_ in sorted(accepted - {row.source_id for row in rows})
+    ]
+    lost += [f"posting {row.id} was never told" for row in rows if row.id not in keys_of]
+    doubled = [f"{fact} was posted {times} times" for fact, times in per_fact.items() if times > 1]
+    doubled += [
+        f"posting {id_} was told under {len(keys)} keys" for id_, keys in keys_of.items() if len(keys) > 1
+    ]
+    return Verdict(len(rows), lost, doubled, calls.total() - len(calls))
+
+
+def wait_until_done(database: Database, within_s: float) -> bool:
+    """Wait until everything accepted is processed and told; return whether it was in time."""
+    until = time.monotonic() + within_s
+    while not _is_done(database):
+        if time.monotonic() > until:
+            return False
+        time.sleep(LOOK_EVERY_S)
+    return True
+
+
+def end_leases(database: Database, now: datetime) -> None:
+    """Let a minute pass for the calls that a killed hub had in hand, whose leases would run out by themselves."""
+    with database.write() as connection:
+        taken = outbox.update().where(outbox.c.state == "sending", outbox.c.lease_until > now)
+        connection.execute(taken.values(lease_until=now))
+
+
+def _is_done(database: Database) -> bool:
+    with database.read_inbox() as connection:
+        last = connection.scalar(sa.select(sa.func.max(inbox.c.id))) or 0
+    with database.read() as connection:
+        position = connection.scalar(sa.select(cursor.c.position)) or 0
+        reading = connection.scalar(
+            sa.select(sa.func.count()).select_from(event).where(event.c.state.in_(["ready", "fetching"]))
+        )
+        telling = connection.scalar(
+            sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state.in_(["ready", "sending"]))
+        )
+    return position >= last and not reading and not telling

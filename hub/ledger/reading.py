@@ -1,0 +1,88 @@
+"""A member's account, as people look at it. Reads only, and locks nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from hub.ledger.records import OWNED
+from hub.storage.tables import balance, leg, lot, posting
+
+
+@dataclass(frozen=True, slots=True)
+class WalletBalance:
+    """Points of one wallet; `debt` is zero or less."""
+
+    wallet: str
+    active: int
+    pending: int
+    held: int
+    debt: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLot:
+    """Points of one credit that are not used up. `expires_at` None: never."""
+
+    id: str
+    wallet: str
+    amount: int
+    active: int
+    pending: int
+    held: int
+    available_at: datetime
+    expires_at: datetime | None
+    posting: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A posting. `points` is the change of what the member owns, by wallet."""
+
+    id: str
+    seq: int
+    kind: str
+    key: str
+    occurred_at: datetime
+    posted_at: datetime
+    event: str | None
+    actor: str
+    reason: str
+    points: dict[str, int]
+
+
+def balances(connection: sa.Connection, member: str) -> list[WalletBalance]:
+    """Return a member's balance of every wallet they ever had points in."""
+    columns = [balance.c[field] for field in WalletBalance.__dataclass_fields__]
+    query = sa.select(*columns).where(balance.c.member == member).order_by(balance.c.wallet)
+    return [WalletBalance(*row) for row in connection.execute(query)]
+
+
+def open_lots(connection: sa.Connection, member: str, limit: int = 50) -> list[OpenLot]:
+    """Return lots with points in them, in the order in which they are spent."""
+    columns = [lot.c[field] for field in OpenLot.__dataclass_fields__]
+    query = (
+        sa.select(*columns)
+        .where(lot.c.member == member, sa.text("pending + active + held > 0"))  # as the index says it
+        .order_by(lot.c.wallet, lot.c.expires_at.is_(None), lot.c.expires_at, lot.c.available_at, lot.c.id)
+        .limit(limit)
+    )
+    return [OpenLot(*row) for row in connection.execute(query)]
+
+
+def last_postings(connection: sa.Connection, member: str, limit: int = 10) -> list[Listed]:
+    """Return a member's newest postings, newest first."""
+    columns = [posting.c[field] for field in Listed.__dataclass_fields__ if field != "points"]
+    query = sa.select(*columns).where(posting.c.member == member).order_by(posting.c.seq.desc()).limit(limit)
+    rows = connection.execute(query).all()
+    points: dict[str, dict[str, int]] = {row.id: {} for row in rows}
+    changed = (
+        sa.select(leg.c.posting, leg.c.wallet, sa.func.sum(leg.c.delta))
+        .where(leg.c.posting.in_(points), leg.c.owner == member, leg.c.bucket.in_(OWNED))
+        .group_by(leg.c.posting, leg.c.wallet)
+    )
+    for of, wallet, delta in connection.execute(changed):
+        points[of][wallet] = int(delta)
+    return [Listed(**row._asdict(), points=points[row.id]) for row in rows]

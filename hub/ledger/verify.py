@@ -1,0 +1,258 @@
+"""Proves that the whole ledger adds up and that nobody has edited it. Reads only.
+
+Two parts: the queries of `invariants.sql`, and each member's hash chain computed again from the rows.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from hub.ledger.chain import START, Sealed, cause_name, lot_seal, side
+from hub.storage import Database
+from hub.storage.tables import PROGRAMME, Id, award, event, leg, lot, member, posting, to_us
+
+CHAIN = 19
+"""The number of the invariant that the hash chain is."""
+PAGE = 1000
+"""Postings read at a time."""
+MOST = 100
+"""Findings reported of one invariant; where there are more, the cause is one."""
+
+Progress = Callable[[int, int], None]
+"""Called now and then with the postings verified and the postings in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A query that must return no row."""
+
+    name: str
+    number: int
+    sentence: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not hold.
+
+    Attributes:
+        invariant, name: which one; the chain is 19.
+        sentence: what should hold, or for the chain what was found.
+        ids: what breaks it: column to value, as text.
+    """
+
+    invariant: int
+    name: str
+    sentence: str
+    ids: dict[str, str]
+
+    def __str__(self) -> str:
+        place = ", ".join(f"{key} {value}" for key, value in self.ids.items())
+        return f"{self.invariant} {self.name}: {self.sentence} ({place})"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `verify` found; `postings` and `members` (with postings) tell how much it looked at."""
+
+    findings: list[Finding]
+    postings: int
+    members: int
+
+
+def read_invariants() -> list[Invariant]:
+    """Return the queries of `invariants.sql`, in file order."""
+    text = Path(__file__).with_name("invariants.sql").read_text(encoding="utf-8")
+    found = re.finditer(r"^-- (\w+) \((\d+)\)\n((?:-- [^\n]*\n)+)(.*?);$", text, re.MULTILINE | re.DOTALL)
+    return [
+        Invariant(name, int(number), " ".join(line[3:] for line in comment.splitlines()), sql)
+        for name, number, comment, sql in (match.groups() for match in found)
+    ]
+
+
+def verify(database: Database, now: datetime, progress: Progress | None = None) -> Report:
+    """Check the whole ledger and return what does not hold.
+
+    Args:
+        database: whose ledger.
+        now: what is due by this time counts as overdue: give the time of the last sweep.
+        progress: told about the chains, which are the long part.
+    """
+    with database.read() as connection:
+        if not database.is_sqlite:  # there one transaction is one view already
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        findings = check_invariants(connection, now)
+        total = connection.scalar(sa.select(sa.func.count()).select_from(posting)) or 0
+        chains = _Chains()
+        for done, page in _pages(connection):
+            chains.check(connection, page)
+            if progress:
+                progress(done, total)
+        chains.end()
+    return Report([*findings, *chains.findings], total, chains.members)
+
+
+def check_invariants(connection: sa.Connection, now: datetime) -> list[Finding]:
+    """Run every query of `invariants.sql` and return what breaks it."""
+    values: dict[str, sa.BindParameter[Any]] = {
+        "programme": sa.bindparam("programme", PROGRAMME, type_=Id),
+        "now": sa.bindparam("now", to_us(now), type_=sa.BigInteger),
+    }
+    findings = []
+    for invariant in read_invariants():
+        used = [value for name, value in values.items() if f":{name}" in invariant.sql]
+        rows = connection.execute(sa.text(invariant.sql).bindparams(*used))
+        findings += [
+            Finding(
+                invariant.number,
+                invariant.name,
+                invariant.sentence,
+                {key: _text(value) for key, value in row._mapping.items()},  # noqa: SLF001 - public in SQLAlchemy
+            )
+            for row in rows.fetchmany(MOST)
+        ]
+        rows.close()
+    return findings
+
+
+def _text(value: Any) -> str:
+    """Return a value as people write it; SQLite keeps ids as 32 digits."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value):
+        return str(uuid.UUID(value))
+    return str(value)
+
+
+_EARNING = posting.alias("earning_posting")
+_POSTINGS = (
+    sa.select(
+        posting,
+        _EARNING.c.key.label("reverses_key"),
+        event.c.connection,
+        event.c.source_id,
+        event.c.part,
+        member.c.seq.label("member_seq"),
+        member.c.head,
+    )
+    .outerjoin(_EARNING, _EARNING.c.id == posting.c.reverses)
+    .outerjoin(event, event.c.id == posting.c.event)
+    .outerjoin(member, member.c.id == posting.c.member)
+    .order_by(posting.c.member, posting.c.seq)
+    .limit(PAGE)
+)
+
+
+def _pages(connection: sa.Connection) -> Iterator[tuple[int, list[sa.Row[Any]]]]:
+    """Walk through all postings member by member, so many in memory at a time."""
+    done, statement = 0, _POSTINGS
+    while page := list(connection.execute(statement)):
+        done += len(page)
+        yield done, page
+        last = page[-1]
+        after = sa.tuple_(posting.c.member, posting.c.seq) > sa.tuple_(
+            sa.bindparam(None, last.member, type_=Id), sa.bindparam(None, last.seq, type_=sa.Integer)
+        )
+        statement = _POSTINGS.where(after)
+
+
+class _Chains:
+    """Checks the chains of members, one after the other, page by page."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.members = 0
+        self._last: sa.Row[Any] | None = None
+
+    def check(self, connection: sa.Connection, page: list[sa.Row[Any]]) -> None:
+        parts = _Parts(connection, [row.id for row in page])
+        for row in page:
+            if self._last is None or self._last.member != row.member:
+                self.end()
+                self.members += 1
+            previous, seq = (self._last.hash, self._last.seq) if self._last is not None else (START, 0)
+            if row.seq != seq + 1:
+                self._find(row, f"posting {row.seq} follows posting {seq}")
+            if row.prev_hash != previous:
+                self._find(row, "it does not continue the posting before it")
+            if row.hash != parts.sealed(row).hash(row.prev_hash):
+                self._find(row, "its content is not what was sealed")
+            self._last = row
+
+    def end(self) -> None:
+        """The member's chain is over: it has to end where the member's row says."""
+        last, self._last = self._last, None
+        if (
+            last is not None
+            and last.member_seq is not None
+            and (last.seq, last.hash) != (last.member_seq, last.head)
+        ):
+            self._find(
+                last, f"the chain ends here, the member's row says posting {last.member_seq} or another hash"
+            )
+
+    def _find(self, row: sa.Row[Any], sentence: str) -> None:
+        if len(self.findings) < MOST:
+            ids = {"member": row.member, "posting": row.id, "seq": str(row.seq)}
+            self.findings.append(Finding(CHAIN, "chain_verifies", sentence, ids))
+
+
+class _Parts:
+    """The legs, lots and awards of a page of postings."""
+
+    def __init__(self, connection: sa.Connection, ids: list[str]) -> None:
+        self.legs = self._by_posting(connection, leg, ids, leg.c.n)
+        self.awards = self._by_posting(connection, award, ids, award.c.n)
+        self.lots = self._by_posting(connection, lot, ids, lot.c.id)
+
+    @staticmethod
+    def _by_posting(
+        connection: sa.Connection, table: sa.Table, ids: list[str], order: sa.ColumnElement[Any]
+    ) -> dict[str, list[sa.Row[Any]]]:
+        found: dict[str, list[sa.Row[Any]]] = defaultdict(list)
+        for row in connection.execute(sa.select(table).where(table.c.posting.in_(ids)).order_by(order)):
+            found[row.posting].append(row)
+        return found
+
+    def sealed(self, row: sa.Row[Any]) -> Sealed:
+        """Return a posting as it should have been sealed, from what the database says now.
+
+        What a pointer no longer leads to stands for itself, which no seal contains.
+        """
+        cause = None
+        if row.event is not None:
+            cause = (
+                row.event if row.connection is None else cause_name(row.connection, row.source_id, row.part)
+            )
+        return Sealed(
+            seq=row.seq,
+            key=row.key,
+            request_hash=row.request_hash.hex(),
+            kind=row.kind,
+            occurred_at=to_us(row.occurred_at),
+            posted_at=to_us(row.posted_at),
+            reverses=row.reverses_key or row.reverses,
+            cause=cause,
+            program_version=row.program_version,
+            actor=row.actor,
+            reason=row.reason,
+            legs=[
+                (part.n, side(part.owner, row.member), part.wallet, part.bucket, part.delta)
+                for part in self.legs[row.id]
+            ],
+            lots=sorted(
+                lot_seal(part.wallet, part.amount, part.available_at, part.expires_at)
+                for part in self.lots[row.id]
+            ),
+            awards=[
+                (part.n, part.rule, part.wallet, part.wanted, part.points) for part in self.awards[row.id]
+            ],
+        )

@@ -1,0 +1,295 @@
+"""The programme: what events are worth. Loaded and checked whole, then applied to many events from any thread. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hub.expressions import Activation, Environment, Expression, ExpressionError
+from hub.rules.amounts import PAYS, Left, amounts_of, half_up, reduce_to
+from hub.rules.schema import ProgramFile, Rule
+from hub.sdk.errors import ConfigError, PricingError, Problem
+from hub.sdk.events import CATALOGUE, TAKES_BACK, Event, model_of
+from hub.values import Award
+from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, parse, read, validate
+
+SAMPLE_PROGRAM = Path(__file__).with_name("program.yaml")
+"""The programme a merchant starts from."""
+
+MOST_POINTS = 10**12
+"""More than this for one event is a mistake in the file, and is parked rather than given."""
+
+ROUND: Mapping[str, Callable[[Fraction], int]] = {
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "half_up": half_up,
+    "half_even": round,
+}
+
+_ABOUT_EVENT = ("name", "fact", "occurred_at", "test")
+"""What expressions read as `event`; the event's own body has names of its own (order, deal, data ...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A rule ready to run; `condition` and `points` are None where the file has none."""
+
+    rule: Rule
+    wallets: tuple[str, ...]
+    condition: Expression | None
+    points: Expression | None
+
+
+class Program:
+    """One version of program.yaml.
+
+    Attributes:
+        hash: SHA-256 of the file, hex; pinned on what it prices.
+        text: the file, for storing the version.
+        triggers: canonical names of the events that may earn.
+        spendable: the wallet whose balance is meant when none is named.
+        rules: by id.
+    """
+
+    def __init__(self, document: Document, file: ProgramFile, compiled: list[Compiled]) -> None:
+        self.path = document.path
+        self.text = document.text
+        self.hash = document.sha256
+        self.version = file.version
+        self.id = file.program.id
+        self.zone = file.program.timezone
+        self.currency = file.program.currency
+        self.unit = file.program.unit
+        self.identity = file.identity
+        self.wallets = file.wallets
+        self.spendable = next(name for name, wallet in file.wallets.items() if wallet.spendable)
+        self.rules = {each.rule.id: each.rule for each in compiled}
+        self._by_trigger: dict[str, list[Compiled]] = defaultdict(list)
+        for each in compiled:
+            self._by_trigger[each.rule.trigger].append(each)
+        self.triggers = frozenset(self._by_trigger)
+        self._environments = {trigger: environment(trigger) for trigger in self.triggers}
+
+    def waives_debt(self, wallet: str) -> bool:
+        """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
+        return wallet in self.wallets and self.wallets[wallet].debt == "waive"
+
+    def price(self, event: Event, member: Mapping[str, Any], left: Left | None = None) -> list[Award]:
+        """Return the points an event gives: one award for each rule and wallet, none of zero points.
+
+        Args:
+            event: one from a platform's test mode earns nothing.
+            member: what expressions may read as `member`, plain values.
+            left: price what refunds have left of the event, instead of all of it.
+
+        Raises:
+            PricingError: a rule cannot be evaluated, or its rate is in another currency than the event.
+        """
+        if event.test or event.name not in self.triggers:
+            return []
+        activation = self._environments[event.name].activation(_variables(event, member, left))
+        return [
+            award
+            for each in self._by_trigger[event.name]
+            if _holds(each, activation)
+            for award in self._awards(each, event, _points(each, event, activation, left))
+        ]
+
+    def _awards(self, each: Compiled, event: Event, points: int) -> Iterator[Award]:
+        for wallet in each.wallets if points else ():
+            expiry = self.wallets[wallet].expiry
+            yield Award(
+                rule=each.rule.id,
+                wallet=wallet,
+                wanted=points,
+                points=points,
+                available_at=event.occurred_at + each.rule.pending,
+                expires_at=expiry.after(event.occurred_at, self.zone) if expiry else None,
+            )
+
+
+def load_program(path: Path | str) -> Program:
+    """Read program.yaml.
+
+    Raises:
+        ConfigError: with every problem found, each with its line and column.
+    """
+    return _program(read(path))
+
+
+def parse_program(raw: bytes, path: str) -> Program:
+    """Read a programme from the bytes of its file; `path` is the name problems carry. Otherwise as `load_program`."""
+    return _program(parse(raw, path))
+
+
+def environment(trigger: str) -> Environment:
+    """Return what expressions of rules on `trigger` may read: `event`, `member`, and the event's own body."""
+    body = _body(trigger)
+    shapes = {name: _fields(shape) for name, shape in body.items()}
+    return Environment(
+        dict.fromkeys(("event", "member", *body), "dyn"),
+        keys={"event": _ABOUT_EVENT, **{name: fields for name, fields in shapes.items() if fields}},
+    )
+
+
+def _program(document: Document) -> Program:
+    file = validate(document, ProgramFile)
+    checker = _Checker(document, file)
+    compiled = [checker.rule(index, rule) for index, rule in enumerate(file.earning)]
+    checker.check_file()
+    if checker.problems:
+        raise ConfigError(in_file_order(checker.problems))
+    return Program(document, file, compiled)
+
+
+class _Checker:
+    """Checks what one part of the file must know of another, and compiles the expressions."""
+
+    def __init__(self, document: Document, file: ProgramFile) -> None:
+        self.document = document
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def complain(self, keys: Keys, message: str, fix: str = "", *, of_key: bool = False) -> None:
+        self.problems.append(self.document.problem(keys, message, fix, of_key=of_key))
+
+    def check_file(self) -> None:
+        if not any(wallet.spendable for wallet in self.file.wallets.values()):
+            self.complain(("wallets",), "no wallet is spendable", of_key=True)
+
+    def rule(self, index: int, rule: Rule) -> Compiled:
+        at: Keys = ("earning", index)
+        if rule.id in [earlier.id for earlier in self.file.earning[:index]]:
+            self.complain(
+                (*at, "id"), f"another rule is named {rule.id!r}", "postings name rules: give it its own"
+            )
+        if (rule.rate is None) == (rule.points is None):
+            self.complain(at, f"rule {rule.id!r} needs either `rate` or `points`")
+        if rule.rate is not None and rule.trigger not in PAYS:
+            fix = f"use `points`; a rate can price {', '.join(sorted(PAYS))}"
+            self.complain((*at, "rate"), f"{rule.trigger} has no amount of money", fix, of_key=True)
+        for n, wallet in enumerate(rule.credit):
+            if wallet not in self.file.wallets:
+                fix = did_you_mean(wallet, self.file.wallets)
+                self.complain((*at, "credit", n), f"no wallet is named {wallet!r}", fix)
+        wallets = tuple(dict.fromkeys(rule.credit)) or (next(iter(self.file.wallets)),)
+        if not self.earns(rule.trigger):
+            earning = [name for name in CATALOGUE if self.earns(name)]
+            self.complain(
+                (*at, "trigger"),
+                f"nothing can be earned on {rule.trigger!r}",
+                did_you_mean(rule.trigger, earning),
+            )
+            return Compiled(rule, wallets, None, None)
+        env = environment(rule.trigger)
+        points = None if rule.points is None else str(rule.points)
+        return Compiled(
+            rule,
+            wallets,
+            self.expression(env, (*at, "if"), rule.if_, "bool", "true or false") if rule.if_ else None,
+            self.expression(env, (*at, "points"), points, "int", "a whole number")
+            if points is not None
+            else None,
+        )
+
+    @staticmethod
+    def earns(trigger: str) -> bool:
+        return model_of(trigger) is not None and trigger != "custom" and trigger not in TAKES_BACK
+
+    def expression(self, env: Environment, at: Keys, text: str, kind: str, wanted: str) -> Expression | None:
+        try:
+            compiled = env.compile(text)
+        except ExpressionError as error:
+            place = self.document.inside(at, text, error.line, error.column)
+            self.problems.append(Problem(self.document.path, *place, str(error), error.fix))
+            return None
+        if compiled.kind not in (kind, "any"):
+            self.complain(at, f"gives {compiled.kind}, and {wanted} is wanted")
+        return compiled
+
+
+def _holds(each: Compiled, activation: Activation) -> bool:
+    if each.condition is None:
+        return True
+    holds = _evaluate(each, "if", each.condition, activation)
+    if not isinstance(holds, bool):
+        raise PricingError(f"rule {each.rule.id}: `if` gives {holds!r}, and true or false is wanted")
+    return holds
+
+
+def _points(each: Compiled, event: Event, activation: Activation, left: Left | None) -> int:
+    rule = each.rule
+    if each.points is not None:
+        points = _evaluate(each, "points", each.points, activation)
+    else:
+        points = ROUND[rule.round](_quantity(rule, event, left))
+    if isinstance(points, bool) or not isinstance(points, int) or not 0 <= points <= MOST_POINTS:
+        raise PricingError(
+            f"rule {rule.id}: {points!r} points; a whole number from 0 to {MOST_POINTS:,} is wanted"
+        )
+    return points
+
+
+def _quantity(rule: Rule, event: Event, left: Left | None) -> Fraction:
+    """Return what a rate gives, before the one rounding."""
+    amounts, rate = amounts_of(event), rule.rate
+    assert amounts is not None, "checked when the file was loaded"
+    assert rate is not None, "checked when the file was loaded"
+    if amounts.currency != rate.currency:
+        raise PricingError(
+            f"rule {rule.id}: the rate is in {rate.currency}, the {event.name} in {amounts.currency}; "
+            f"add a rule for {amounts.currency}, and an `if` on the currency to both"
+        )
+    return rate.per_minor * (left or Left.all_of(amounts)).of(rule.basis)
+
+
+def _evaluate(each: Compiled, key: str, expression: Expression, activation: Activation) -> Any:
+    try:
+        return expression.evaluate(activation)
+    except ExpressionError as error:
+        raise PricingError(f"rule {each.rule.id}: `{key}`: {error}") from error
+
+
+def _variables(event: Event, member: Mapping[str, Any], left: Left | None) -> dict[str, Any]:
+    variables = {name: _plain(getattr(event, name)) for name in _body(event.name)}
+    variables["member"] = dict(member)
+    variables["event"] = {
+        "name": event.name,
+        "fact": event.fact,
+        "occurred_at": event.occurred_at.isoformat(),
+        "test": event.test,
+    }
+    if left is not None:
+        reduce_to(left, event, variables)
+    return variables
+
+
+@cache
+def _body(trigger: str) -> dict[str, Any]:
+    """Return the fields an event has of its own, with their types."""
+    model = model_of(trigger)
+    assert model is not None
+    own = [field for field in msgspec.structs.fields(model) if field.name not in Event.__struct_fields__]
+    return {field.name: field.type for field in own}
+
+
+def _fields(shape: Any) -> tuple[str, ...]:
+    """Return the names of a struct's fields; of anything else none are fixed."""
+    return getattr(shape, "__struct_fields__", ())
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as plain dicts, lists and scalars, with what is left at its default too."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value

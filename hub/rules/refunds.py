@@ -1,0 +1,144 @@
+"""What an earning may keep of its points after refunds. Pure.
+
+Several platforms may report the same refund of the same order: the shop, the payment provider, the books. What
+each of them says is added up by itself, and the source that says most is believed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from typing import Any, Protocol
+
+import msgspec
+
+from hub.rules.amounts import Amounts, Left, half_up
+from hub.rules.program import Program
+from hub.sdk.errors import PricingError
+from hub.sdk.events import Event, model_of
+
+Points = Mapping[tuple[str, str], int]
+"""Points by (rule, wallet)."""
+
+
+class Told(Protocol):
+    """What a source says went back of a purchase."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def gross_minor(self) -> int: ...
+    @property
+    def net_minor(self) -> int | None:
+        """None where the source does not say: then it is in proportion to gross."""
+
+    @property
+    def total(self) -> bool:
+        """Whether this is a running total of the source, not this refund alone."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the source calls the whole purchase off."""
+
+
+class Earned(Amounts, Protocol):
+    """What a fact earned, and what became of it."""
+
+    @property
+    def fact(self) -> str: ...
+    @property
+    def given(self) -> Points: ...
+    @property
+    def refunds(self) -> Mapping[Any, Told]: ...
+    @property
+    def data(self) -> Mapping[str, Any] | None:
+        """The canonical event as plain values, with its name and without the person."""
+
+
+def keep(program: Program, earned: Earned, member: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    """Return the points each (rule, wallet) of an earning may keep, never more than it gave.
+
+    Args:
+        program: the version that priced it.
+        earned: as the ledger has it, with all that its sources tell about refunds.
+        member: as for `Program.price`.
+
+    Raises:
+        PricingError: the remaining order cannot be priced.
+    """
+    left = left_of(earned, earned.refunds.values())
+    whole = Left.all_of(earned)
+    if left == whole:
+        return dict(earned.given)
+    priced: dict[tuple[str, str], int] = {}
+    if any(program.rules[rule].refund == "recompute" for rule, _ in earned.given) and not left.cancelled:
+        for award in program.price(_restored(earned), member, left):
+            priced[award.rule, award.wallet] = award.points
+    kept = {}
+    for (rule_id, wallet), given in earned.given.items():
+        rule = program.rules[rule_id]
+        before, after = whole.of(rule.basis), left.of(rule.basis)
+        gone = left.cancelled or (not after and bool(before))
+        decide = _NOTHING_LEFT if gone else _SOME_LEFT
+        kept[rule_id, wallet] = decide[rule.refund](given, before, after, priced.get((rule_id, wallet), 0))
+    return kept
+
+
+Decide = Callable[[int, Fraction, Fraction, int], int]
+"""(points given, amount before, amount after, the remaining order's price) -> points kept."""
+
+_SOME_LEFT: Mapping[str, Decide] = {
+    "recompute": lambda given, _before, _after, priced: min(given, priced),
+    "proportional": lambda given, before, after, _: half_up(given * after / before) if before else given,
+    "all": lambda given, *_: given,
+    "none": lambda given, *_: given,
+}
+_NOTHING_LEFT: Mapping[str, Decide] = {
+    "recompute": lambda *_: 0,  # also of fixed points, which would price the empty order like the full one
+    "proportional": lambda *_: 0,
+    "all": lambda *_: 0,
+    "none": lambda given, *_: given,
+}
+
+
+def left_of(order: Amounts, told: Iterable[Told]) -> Left:
+    """Return what is left of an order after what its sources tell: exact, between nothing and all of it."""
+    by_source: dict[str, list[Told]] = defaultdict(list)
+    for each in told:
+        if each.cancelled:
+            return Left(Fraction(0), Fraction(0), cancelled=True)
+        by_source[each.source].append(each)
+    returned = [_returned(order, several) for several in by_source.values()]
+    return Left(
+        net=max(order.net_minor - max((each.net for each in returned), default=Fraction(0)), Fraction(0)),
+        gross=max(
+            order.gross_minor - max((each.gross for each in returned), default=Fraction(0)), Fraction(0)
+        ),
+    )
+
+
+def _returned(order: Amounts, told: list[Told]) -> Left:
+    """Return what one source says went back: the highest of its running totals, else the sum of its refunds."""
+    totals = [each for each in told if each.total]
+    counted = [max(totals, key=lambda each: each.gross_minor)] if totals else told
+    gross = Fraction(sum(each.gross_minor for each in counted))
+    nets = [each.net_minor for each in counted if each.net_minor is not None]
+    if len(nets) == len(counted):
+        net = Fraction(sum(nets))
+    else:
+        net = gross * order.net_minor / order.gross_minor if order.gross_minor else Fraction(0)
+    return Left(net=net, gross=gross)
+
+
+def _restored(earned: Earned) -> Event:
+    if earned.data is None:
+        raise PricingError(
+            f"the event that earned {earned.fact} is no longer stored, so it cannot be priced again"
+        )
+    fields = dict(earned.data)
+    name = str(fields.pop("name", ""))
+    model = model_of(name)
+    if model is None:
+        raise PricingError(f"{name!r}, by which {earned.fact} earned, is not a canonical event")
+    return msgspec.convert(fields, model)
