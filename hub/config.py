@@ -200,7 +200,9 @@ def _sound_part(document: Document) -> tuple[HubFile | None, list[Problem]]:
         return HubFile.model_validate(document.value), []
     except ValidationError as error:
         problems = problems_of(error, document, HubFile)
-        faulty = {fault["loc"][: 2 if fault["loc"][:1] == ("connections",) else 1] for fault in error.errors()}
+        faulty = {
+            fault["loc"][: 2 if fault["loc"][:1] == ("connections",) else 1] for fault in error.errors()
+        }
     if not isinstance(document.value, dict):
         return None, problems
     sound = {key: value for key, value in document.value.items() if (key,) not in faulty}
@@ -245,7 +247,9 @@ class _Reader:
                 "write sqlite:///points.db or postgresql://user:password@host/name",
             )
         # By this field `hub.outbox` knows who has OAuth tokens, which are only stored encrypted.
-        oauth = [name for name, c in connections.items() if getattr(c.connector.settings, "refresh_token", None)]
+        oauth = [
+            name for name, c in connections.items() if getattr(c.connector.settings, "refresh_token", None)
+        ]
         if oauth and self.file.secret_key is None:
             self.complain(
                 ("secret_key",),

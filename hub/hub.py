@@ -135,7 +135,12 @@ class Hub:
         for entry in entries:
             if entry.state == "parked":
                 # Its reason quotes the payload: it is for `hub inbox show`, not for the log.
-                log.warning("an event is parked", action="event_parked", event_id=entry.id, connection=entry.connection)
+                log.warning(
+                    "an event is parked",
+                    action="event_parked",
+                    event_id=entry.id,
+                    connection=entry.connection,
+                )
         if any(entry.state == "ready" for entry in entries) or posted:
             self.engine.ring_journal()
         if self.triggers and (posted or entries):
@@ -235,7 +240,11 @@ def read_files(path: Path) -> Files:
         raise ConfigError(problems)
     kinds = {name: found.connectors.get(entry.connector) for name, entry in config.file.connections.items()}
     mappings = MappingStore(
-        {config.mappings[name]: kind for name, kind in kinds.items() if kind and config.mappings[name].is_file()}
+        {
+            config.mappings[name]: kind
+            for name, kind in kinds.items()
+            if kind and config.mappings[name].is_file()
+        }
     )
     problems += [problem for faults in mappings.problems.values() for problem in faults]
     try:

@@ -228,7 +228,9 @@ _FATE = [event.c[name] for name in Fate.__struct_fields__]
 
 def fates(connection: sa.Connection, inbox_ids: Iterable[int]) -> list[Fate]:
     """Return what became of the events of these webhooks, in order."""
-    query = sa.select(*_FATE).where(event.c.inbox_id.in_(list(inbox_ids))).order_by(event.c.inbox_id, event.c.id)
+    query = (
+        sa.select(*_FATE).where(event.c.inbox_id.in_(list(inbox_ids))).order_by(event.c.inbox_id, event.c.id)
+    )
     return [Fate(**row._asdict()) for row in connection.execute(query)]
 
 

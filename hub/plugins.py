@@ -76,7 +76,9 @@ def pip_line(connector: str) -> str:
     for requirement in entry.dist.requires or []:
         package, _, marker = requirement.partition(";")
         name = re.match(r"[A-Za-z0-9._-]+", package)
-        if name is None or not re.search(rf"""extra == ['"]{re.escape(extra)}['"]""", marker.replace("_", "-")):
+        if name is None or not re.search(
+            rf"""extra == ['"]{re.escape(extra)}['"]""", marker.replace("_", "-")
+        ):
             continue
         try:
             version(name[0])

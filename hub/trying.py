@@ -79,7 +79,11 @@ def stored_source(database: Database, connection: Connection, event_id: str) -> 
 
 def saved_sources(connection: Connection, body: Path, event_type: str, now: datetime) -> list[SourceEvent]:
     """Return the events of a body in a file. `event_type` tells what a header tells at some platforms."""
-    return _parsed(connection, Sample(event_type, "", body.read_bytes(), connection.connector.sample_headers(event_type)), now)
+    return _parsed(
+        connection,
+        Sample(event_type, "", body.read_bytes(), connection.connector.sample_headers(event_type)),
+        now,
+    )
 
 
 def sample_sources(connection: Connection, name: str, now: datetime) -> list[SourceEvent]:
@@ -108,16 +112,17 @@ def stored_sources(
         since: the earliest arrival; None is all.
         limit: the most events.
     """
-    mapped = sa.and_(event.c.connection == connection.name, event.c.mapping_version.is_not(None), event.c.part == 0)
+    mapped = sa.and_(
+        event.c.connection == connection.name, event.c.mapping_version.is_not(None), event.c.part == 0
+    )
     newest = sa.select(event.c.id).where(mapped).order_by(event.c.id.desc()).limit(limit)
     if since is not None:
         newest = newest.where(event.c.received_at >= since)
-    with database.read() as tx:
-        ids = sorted(tx.scalars(newest))
-        pages = (ids[start : start + PAGE] for start in range(0, len(ids), PAGE))
-        rows = (row for page in pages for row in tx.execute(sa.select(event).where(event.c.id.in_(page)).order_by(event.c.id)))
-        for digest, group in groupby(rows, key=lambda row: row.mapping_version):
-            yield counted(tx, digest, connection), _sources(database, connection, group)
+    with database.read() as tx, database.read_inbox() as inbox_tx:
+        rows = _with_webhooks(tx, inbox_tx, sorted(tx.scalars(newest)))
+        for digest, group in groupby(rows, key=lambda pair: pair[0].mapping_version):
+            sources = (source_again(connection, stored, row) for row, stored in group)
+            yield counted(tx, digest, connection), (source for source in sources if source is not None)
 
 
 def counted(tx: sa.Connection, digest: str, connection: Connection) -> Mapping:
@@ -132,13 +137,16 @@ def counted(tx: sa.Connection, digest: str, connection: Connection) -> Mapping:
     return loads(kept.text.encode(), f"{kept.path}@{digest[:12]}", type(connection.connector))
 
 
-def _sources(database: Database, connection: Connection, rows: Iterator[sa.Row[Any]]) -> Iterator[SourceEvent]:
-    for row in rows:
-        with database.read_inbox() as tx:
-            stored = next(iter(inbox.get(tx, [row.inbox_id])), None)
-        source = source_again(connection, stored, row)
-        if source is not None:
-            yield source
+def _with_webhooks(
+    tx: sa.Connection, inbox_tx: sa.Connection, ids: list[str]
+) -> Iterator[tuple[sa.Row[Any], StoredRow | None]]:
+    """Yield journal rows with their webhooks, a page at a time."""
+    for start in range(0, len(ids), PAGE):
+        page = sa.select(event).where(event.c.id.in_(ids[start : start + PAGE])).order_by(event.c.id)
+        rows = tx.execute(page).all()
+        stored = {row.id: row for row in inbox.get(inbox_tx, {row.inbox_id for row in rows})}
+        for row in rows:
+            yield row, stored.get(row.inbox_id)
 
 
 def source_again(connection: Connection, stored: StoredRow | None, row: sa.Row[Any]) -> SourceEvent | None:
@@ -150,5 +158,9 @@ def source_again(connection: Connection, stored: StoredRow | None, row: sa.Row[A
             if not source.notification:
                 return source
             fetched = journal.unpack(row.payload)
-            return None if fetched is None else msgspec.structs.replace(source, payload=fetched, notification=False)
+            return (
+                None
+                if fetched is None
+                else msgspec.structs.replace(source, payload=fetched, notification=False)
+            )
     return None

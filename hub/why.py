@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from hub import inbox, journal
-from hub.mapping import explain
-from hub.sdk import HubError, SourceEvent
-from hub.storage.tables import award, event, fact, leg, outbox, posting, version
-from hub.storage.tables import inbox as inbox_table
+from hub import inbox
+from hub.connections import Connection
+from hub.mapping import FieldReport, explain
+from hub.sdk import HubError
+from hub.storage import Database
+from hub.storage.tables import award, earning, event, fact, leg, lot, outbox, posting, version
+from hub.trying import counted, source_again, uuid_of
 
-if TYPE_CHECKING:
-    from hub.hub import Hub
+
+class Known(Protocol):
+    """What an account is made from; a `Hub` is one."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def connections(self) -> Mapping[str, Connection]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,161 +35,136 @@ class Line:
     said: str
 
 
-def why(hub: Hub, reference: str) -> list[Line]:
+def why(hub: Known, reference: str) -> list[Line]:
     """Account for what `reference` names: the id of a posting, event or delivery, or a fact key.
 
     Raises:
         HubError: nothing has that name.
     """
-    with hub.database.read() as connection:
-        found = _find(connection, reference)
-        if found is None:
-            raise HubError(
-                f"nothing is known as {reference!r}; give the id of a posting, an event or a delivery, or a fact key"
-                " such as shopify:order/5551"
-            )
-        happened, postings = found
-        lines = list(_event(hub, connection, happened)) if happened is not None else []
-        for row in postings:
-            lines += _posting(connection, row)
-        if happened is not None and not postings:
-            lines += _deliveries(connection, outbox.c.event == happened.id)
+    identifier = uuid_of(reference)
+    with hub.database.read() as tx:
+        lines = list(_of_fact(hub, tx, reference) if identifier is None else _of_id(hub, tx, identifier))
+    if not lines:
+        raise HubError(
+            f"nothing is known as {reference!r}; give the id of a posting, an event or a delivery, or a fact key"
+            " such as shop:order/5551"
+        )
     return lines
 
 
-def _find(connection: sa.Connection, reference: str) -> tuple[sa.Row[Any] | None, list[sa.Row[Any]]] | None:
-    """Return the event behind a reference, and the postings it caused (or the one that was asked for)."""
-    known_as = connection.scalar(sa.select(fact.c.canonical).where(fact.c.key == reference))
-    if known_as is not None:
-        told = sa.select(event).where(event.c.fact == known_as).order_by(event.c.received_at).limit(1)
-        row = connection.execute(told).first()
-        return row, _caused(connection, row.id) if row else []
-    identifier = _uuid(reference)
-    if identifier is None:
-        return None
-    if row := connection.execute(sa.select(event).where(event.c.id == identifier)).first():
-        return row, _caused(connection, row.id)
-    one = connection.execute(sa.select(posting).where(posting.c.id == identifier)).first()
-    if one is None and (
-        sent := connection.execute(sa.select(outbox).where(outbox.c.id == identifier)).first()
-    ):
-        if sent.posting is None:
-            return connection.execute(sa.select(event).where(event.c.id == sent.event)).first(), []
-        one = connection.execute(sa.select(posting).where(posting.c.id == sent.posting)).first()
-    if one is None:
-        return None
-    cause = connection.execute(sa.select(event).where(event.c.id == one.event)).first() if one.event else None
-    return cause, [one]
+def _of_fact(hub: Known, tx: sa.Connection, name: str) -> Iterator[Line]:
+    known_as = tx.scalar(sa.select(fact.c.canonical).where(fact.c.key == name))
+    if known_as is None:
+        waiting = tx.execute(sa.select(event).where(event.c.waits_for == name).order_by(event.c.id)).all()
+        if waiting:
+            yield Line(0, f"fact {name} has not arrived yet; these events wait for it")
+        for row in waiting:
+            yield from _event(hub, tx, row)
+        return
+    tellers = sa.select(fact.c.event).where(fact.c.key.in_([known_as, name]))
+    yield Line(0, f"fact {name}" + (f", which was first told as {known_as}" if name != known_as else ""))
+    for row in tx.execute(sa.select(event).where(event.c.id.in_(tellers)).order_by(event.c.id)):
+        yield from _event(hub, tx, row)
+    earned = tx.scalar(sa.select(earning.c.posting).where(earning.c.fact == known_as))
+    of_it = sa.or_(posting.c.id == earned, posting.c.reverses == earned)
+    for row in tx.execute(sa.select(posting).where(of_it).order_by(posting.c.posted_at, posting.c.seq)):
+        yield from _posting(tx, row)
 
 
-def _caused(connection: sa.Connection, event_id: str) -> list[sa.Row[Any]]:
-    rows = connection.execute(
-        sa.select(posting).where(posting.c.event == event_id).order_by(posting.c.posted_at, posting.c.seq)
-    )
-    return list(rows)
+def _of_id(hub: Known, tx: sa.Connection, identifier: str) -> Iterator[Line]:
+    if row := tx.execute(sa.select(event).where(event.c.id == identifier)).one_or_none():
+        yield from _event(hub, tx, row)
+        caused = sa.select(posting).where(posting.c.event == row.id)
+        for each in tx.execute(caused.order_by(posting.c.posted_at, posting.c.seq)):
+            yield from _posting(tx, each)
+        # No index leads from events to deliveries; ids sort by time, and what it caused came later.
+        yield from _deliveries(tx, outbox.c.event == row.id, outbox.c.posting.is_(None), outbox.c.id > row.id)
+    elif row := tx.execute(sa.select(posting).where(posting.c.id == identifier)).one_or_none():
+        yield from _cause(hub, tx, row.event)
+        yield from _posting(tx, row)
+    elif row := tx.execute(sa.select(outbox).where(outbox.c.id == identifier)).one_or_none():
+        yield Line(0, f"delivery {row.id}")
+        yield from _deliveries(tx, outbox.c.id == row.id)
+        yield from _of_id(hub, tx, row.posting or row.event) if row.posting or row.event else ()
 
 
-def _event(hub: Hub, connection: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
-    yield Line(
-        0,
-        f"event {row.id}: {row.type or 'an unreadable webhook'} from {row.connection}, {row.state}"
-        + _because(row),
-    )
+def _cause(hub: Known, tx: sa.Connection, event_id: str | None) -> Iterator[Line]:
+    row = tx.execute(sa.select(event).where(event.c.id == event_id)).one_or_none() if event_id else None
+    if row is None:
+        yield Line(0, "no webhook asked for it: it was due, or somebody did it by hand")
+    else:
+        yield from _event(hub, tx, row)
+
+
+def _event(hub: Known, tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
+    kind = row.type or "an unreadable webhook"
+    yield Line(0, f"event {row.id}: {kind} from {row.connection}, {row.state}{_because(row)}")
     yield Line(1, f"it happened {_time(row.occurred_at)} and reached us {_time(row.received_at)}")
-    with hub.database.read_inbox() as inbox_connection:
-        facts = inbox_connection.execute(
-            sa.select(inbox_table).where(inbox_table.c.id == row.inbox_id)
-        ).first()
-        stored = next(iter(inbox.get(inbox_connection, [row.inbox_id])), None)
+    with hub.database.read_inbox() as inbox_tx:
+        facts = inbox.facts_of(inbox_tx, row.inbox_id)
+        stored = next(iter(inbox.get(inbox_tx, [row.inbox_id])), None)
     if facts is not None:
+        gone = "" if stored and stored.webhook else "; its body is past its retention"
         yield Line(
             1,
             f"webhook {facts.id}: {facts.size:,} bytes, {facts.verdict}, delivery {facts.delivery_id},"
-            f" SHA-256 {facts.body_hash.hex()[:16]}…"
-            + ("" if stored and stored.webhook else "; body past its retention"),
+            f" SHA-256 {facts.body_hash.hex()[:16]}{gone}",
         )
     if row.mapping_version is None:
         return
-    name = (
-        connection.scalar(sa.select(version.c.path).where(version.c.hash == row.mapping_version))
-        or "a mapping"
-    )
-    means = f": {row.name}, fact {row.fact}" if row.name else ""
-    yield Line(1, f"{name} version {row.mapping_version[:12]}{means}")
-    source = _source(hub, stored, row)
-    if source is None:
+    yield Line(1, _file(tx, row.mapping_version) + (f": {row.name}, fact {row.fact}" if row.name else ""))
+    connection = hub.connections.get(row.connection)
+    source = source_again(connection, stored, row) if connection else None
+    if connection is None or source is None:
         return
-    live = hub.mapping(row.connection)
-    if live.version != row.mapping_version:
-        yield Line(2, "the file has changed since; below is how it reads the event today")
-    for rule in explain(live, source, row.connection):
-        if rule.condition is not None:
-            yield Line(
-                2, f"line {rule.condition.line}: if {rule.condition.expression} -> {_said(rule.condition)}"
-            )
-        for field in rule.fields:
+    for rule in explain(counted(tx, row.mapping_version, connection), source, row.connection):
+        condition = [rule.condition] if rule.condition else []
+        for field in [*condition, *rule.fields]:
             yield Line(2, f"line {field.line}: {field.path} = {_said(field)}   ({field.expression})")
 
 
-def _posting(connection: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
+def _posting(tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
     yield Line(0, f"posting {row.id}: {row.kind}, number {row.seq} of member {row.member}, key {row.key}")
-    yield Line(1, f"posted {_time(row.posted_at)} under programme version {row.program_version[:12]}")
+    yield Line(1, f"posted {_time(row.posted_at)} under {_file(tx, row.program_version)}")
+    if row.reverses:
+        yield Line(1, f"it goes back to posting {row.reverses}")
     if row.actor or row.reason:
-        yield Line(1, f"by {row.actor or 'the hub'}: {row.reason}")
-    for given in connection.execute(sa.select(award).where(award.c.posting == row.id).order_by(award.c.n)):
-        short = f" of {given.wanted:+,} wanted" if given.wanted != given.points else ""
-        yield Line(1, f"rule {given.rule}: {given.points:+,} {given.wallet}{short}")
-    for part in connection.execute(sa.select(leg).where(leg.c.posting == row.id).order_by(leg.c.n)):
+        yield Line(1, f"by {row.actor or 'the hub'}" + (f": {row.reason}" if row.reason else ""))
+    given = (
+        sa.select(award, lot.c.available_at, lot.c.expires_at)
+        .outerjoin(lot, lot.c.id == award.c.lot)
+        .where(award.c.posting == row.id)
+        .order_by(award.c.n)
+    )
+    for each in tx.execute(given):
+        short = f" of {each.wanted:+,} wanted" if each.wanted != each.points else ""
+        until = f", until {_time(each.expires_at)}" if each.expires_at and each.points > 0 else ""
+        yield Line(1, f"rule {each.rule}: {each.points:+,} {each.wallet}{short}{until}")
+    for part in tx.execute(sa.select(leg).where(leg.c.posting == row.id).order_by(leg.c.n)):
         side = "member" if part.owner == row.member else "programme"
         yield Line(2, f"{side} {part.wallet}.{part.bucket} {part.delta:+,}")
-    yield from _deliveries(connection, outbox.c.posting == row.id)
+    yield from _deliveries(tx, outbox.c.posting == row.id)
 
 
-def _deliveries(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Iterator[Line]:
-    for sent in connection.execute(sa.select(outbox).where(which).order_by(outbox.c.id)):
+def _deliveries(tx: sa.Connection, *which: sa.ColumnElement[bool]) -> Iterator[Line]:
+    for sent in tx.execute(sa.select(outbox).where(*which).order_by(outbox.c.id)):
         tries = f" after {sent.attempts} tr{'y' if sent.attempts == 1 else 'ies'}" if sent.attempts else ""
-        yield Line(1, f"told {sent.connection} by {sent.action}: {sent.state}{tries}" + _because(sent))
+        what = "tells" if sent.state in ("ready", "sending") else "told"
+        yield Line(1, f"{what} {sent.connection} by {sent.action}: {sent.state}{tries}{_because(sent)}")
 
 
-def _source(hub: Hub, stored: inbox.StoredRow | None, row: sa.Row[Any]) -> SourceEvent | None:
-    """Return the source event as the mapping saw it, or None when its bytes or its connection are gone."""
-    connection = hub.connections.get(row.connection)
-    if stored is None or stored.webhook is None or connection is None:
-        return None
-    for source in connection.connector.parse(stored.webhook):
-        if source.id == row.source_id:
-            fetched = journal.unpack(row.payload)
-            return (
-                source
-                if fetched is None
-                else SourceEvent(
-                    id=source.id,
-                    type=source.type,
-                    at=source.at,
-                    account=source.account,
-                    payload=fetched,
-                    test=source.test,
-                )
-            )
-    return None
+def _file(tx: sa.Connection, digest: str) -> str:
+    path = tx.scalar(sa.select(version.c.path).where(version.c.hash == digest))
+    return f"{path or 'a file that is not kept'}, version {digest[:12]}"
 
 
 def _because(row: sa.Row[Any]) -> str:
     return f" ({row.reason})" if row.reason else ""
 
 
-def _said(field: Any) -> str:
+def _said(field: FieldReport) -> str:
     return f"error: {field.error}" if field.error else repr(field.value)
 
 
 def _time(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _uuid(text: str) -> str | None:
-    from uuid import UUID
-
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return None

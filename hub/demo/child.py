@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,7 +56,9 @@ class Served:
             except requests.RequestException:
                 pass
             time.sleep(0.05)
-        state = "did not get ready" if self._process.poll() is None else f"ended with {self._process.returncode}"
+        state = (
+            "did not get ready" if self._process.poll() is None else f"ended with {self._process.returncode}"
+        )
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
         raise HubError(f"the hub {state}; the end of {self.log}:\n{tail}")
 
@@ -66,7 +69,7 @@ class Served:
             try:
                 self._process.wait(STOP_S)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)  # with the workers it has
         return self._process.wait()
 
     def wait(self) -> int:

@@ -60,7 +60,9 @@ def loopback(listen: str) -> tuple[str, int]:
             return host, int(port)
     except ValueError:
         pass
-    raise ConfigError([Problem("--listen", 0, 0, f"{listen!r} is not an address of this machine", "write 127.0.0.1:8080")])
+    raise ConfigError(
+        [Problem("--listen", 0, 0, f"{listen!r} is not an address of this machine", "write 127.0.0.1:8080")]
+    )
 
 
 def free_port(host: str, wanted: int) -> int:

@@ -100,7 +100,12 @@ def fates(connection: sa.Connection) -> list[Fate]:
     columns = (event.c.state, event.c.connection, event.c.type, event.c.reason, posted.label("posted"))
     rows = connection.execute(sa.select(*columns).order_by(event.c.received_at, event.c.id))
     return [
-        Fate("posted" if row.posted else _OF_STATE.get(row.state, row.state), row.connection, row.type, row.reason)
+        Fate(
+            "posted" if row.posted else _OF_STATE.get(row.state, row.state),
+            row.connection,
+            row.type,
+            row.reason,
+        )
         for row in rows
     ]
 
@@ -114,7 +119,9 @@ def accounts(connection: sa.Connection) -> list[Account]:
     for row in connection.execute(sa.select(identity).order_by(identity.c.created_at)):
         known[row.member].append(row.source)
     given: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    awards = sa.select(posting.c.member, award.c.rule, award.c.points).join(posting, posting.c.id == award.c.posting)
+    awards = sa.select(posting.c.member, award.c.rule, award.c.points).join(
+        posting, posting.c.id == award.c.posting
+    )
     for row in connection.execute(awards.order_by(posting.c.seq, award.c.n)):
         given[row.member].append((row.rule, row.points))
     return [

@@ -137,7 +137,11 @@ def books_record(call: Call) -> Answer:
 
 def new_token(call: Call) -> Answer:
     """Intuit gives a new refresh token now and then; the hub has to keep it."""
-    return 200, {"access_token": f"access-{call.nth}", "refresh_token": f"refresh-{call.nth}", "expires_in": 3600}
+    return 200, {
+        "access_token": f"access-{call.nth}",
+        "refresh_token": f"refresh-{call.nth}",
+        "expires_in": 3600,
+    }
 
 
 def once_down(call: Call) -> Answer:
@@ -151,7 +155,12 @@ def header(name: str) -> Callable[[Call], str]:
 
 ROUTES = (
     Route(
-        "shop", "POST", r"/admin/api/[^/]+/graphql\.json", "set a customer's metafields", graphql, shows=shopify_shows
+        "shop",
+        "POST",
+        r"/admin/api/[^/]+/graphql\.json",
+        "set a customer's metafields",
+        graphql,
+        shows=shopify_shows,
     ),
     Route(
         "payments",
@@ -245,7 +254,9 @@ class Sink:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="demo-sink", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="demo-sink", daemon=True
+        )
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Sink:

@@ -29,7 +29,7 @@ def adjust(
     """Credit points at once, or debit active ones in consumption order.
 
     Args:
-        book: open for the key, and with the member among its spenders when points are taken.
+        book: open for the member and the key.
         member: whose points.
         wallet: of the programme.
         points: not zero; negative takes.
@@ -53,7 +53,7 @@ def adjust(
     account = book.catch_up(member)
     if account.balance(wallet)["active"] < -points:
         raise InsufficientPoints(-points, account.balance(wallet)["active"])
-    taken_from = account.active_lots(wallet) if points < 0 else []
+    taken_from = book.active_lots(account, wallet) if points < 0 else []
     draft = Draft(
         account,
         "adjust",

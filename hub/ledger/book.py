@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from hub.ledger import adjust, chain, dates, earn, load, refunds, write
 from hub.ledger.chain import Sealed
 from hub.ledger.draft import Draft
-from hub.ledger.records import OWNED, Account, Earning, Policy, earn_key
+from hub.ledger.records import OWNED, Account, Earning, Lot, Policy, earn_key
 from hub.sdk.errors import KeyReused
 from hub.storage.tables import to_us
 from hub.values import Posted
@@ -49,12 +49,15 @@ class Book:
     expire = dates.expire
     catch_up = dates.catch_up
 
-    def __init__(self, stored: load.Stored, now: datetime, program: Policy) -> None:
+    def __init__(
+        self, stored: load.Stored, connection: sa.Connection, now: datetime, program: Policy
+    ) -> None:
         self.now = now
         self.program = program
         self.posted: list[Posted] = []
         self.changes = write.Changes()
         self._stored = stored
+        self._connection = connection
 
     @classmethod
     def open(
@@ -66,7 +69,6 @@ class Book:
         program: Policy,
         origins: Iterable[str] = (),
         keys: Iterable[str] = (),
-        spenders: Iterable[str] = (),
     ) -> Self:
         """Read and lock what a batch of operations needs.
 
@@ -77,17 +79,15 @@ class Book:
             members: everybody who will earn or be swept; those of `origins` come by themselves.
             origins: canonical facts whose earnings may be reversed.
             keys: idempotency keys that will be used; see `earn_key` and `settle_key`.
-            spenders: members whose points may be taken otherwise than by a reversal: all their lots are read.
         """
         stored = load.load(
             connection,
             members=set(members),
-            spenders=set(spenders),
             origins=set(origins),
             keys=set(keys),
             now=now,
         )
-        return cls(stored, now, program)
+        return cls(stored, connection, now, program)
 
     def flush(self, connection: sa.Connection) -> None:
         """Write everything since the last flush.
@@ -109,6 +109,18 @@ class Book:
             return self._stored.accounts[member]
         except KeyError:
             raise LookupError(f"the book is not open for member {member}") from None
+
+    def active_lots(self, account: Account, wallet: str) -> list[Lot]:
+        """Return the lots that can be spent, in consumption order.
+
+        Members of `origins` have all their lots here already; for another member it is one query.
+        """
+        if not account.complete:
+            load.complete(self._connection, account)
+        return sorted(
+            (lot for lot in account.lots.values() if lot.active and lot.wallet == wallet),
+            key=lambda lot: lot.consumed_in,
+        )
 
     def earning(self, fact: str) -> Earning | None:
         """Return what a fact earned, or None: it is unknown, or it gave no points.

@@ -41,18 +41,17 @@ def load(
     connection: sa.Connection,
     *,
     members: AbstractSet[str],
-    spenders: AbstractSet[str],
     origins: AbstractSet[str],
     keys: AbstractSet[str],
     now: datetime,
 ) -> Stored:
-    """Read and lock members, spenders and whoever earned by `origins`, with all that operations may touch."""
+    """Read and lock `members` and whoever earned by `origins`, with what operations on them will touch."""
     stored = Stored(earnings=dict.fromkeys(origins), answers=dict.fromkeys(keys))
     found = _earnings(connection, origins)
     stored.earnings |= found
-    spending = spenders | {each.member for each in found.values()}
-    stored.accounts = _accounts(connection, members | spending)
-    lots = _lots(connection, stored.accounts, spending & stored.accounts.keys(), now)
+    reversed_ = {each.member for each in found.values()}
+    stored.accounts = _accounts(connection, members | reversed_)
+    lots = _lots(connection, stored.accounts, reversed_ & stored.accounts.keys(), now)
     if found:
         _lines(connection, found, lots)
         _refunds(connection, found)
@@ -81,18 +80,30 @@ def _accounts(connection: sa.Connection, members: Iterable[str]) -> dict[str, Ac
     return accounts
 
 
+def complete(connection: sa.Connection, account: Account) -> None:
+    """Read all open lots of a member; those at hand stay as they are."""
+    for row in connection.execute(_OPEN_LOTS.where(lot.c.member == account.member)):
+        account.lots.setdefault(row.id, _lot(row))
+    account.complete = True
+
+
+_OPEN_LOTS = sa.select(*LOT_COLUMNS).where(sa.text("pending + active + held > 0"))  # as the index says it
+
+
 def _lots(
-    connection: sa.Connection, accounts: dict[str, Account], spenders: AbstractSet[str], now: datetime
+    connection: sa.Connection, accounts: dict[str, Account], reversed_: AbstractSet[str], now: datetime
 ) -> dict[str, Lot]:
-    """Read the lots that are due, and of spenders all open ones: an earning need not see a member's whole past."""
+    """Read the lots that are due; of whom a reversal may take from, all open ones.
+
+    An earning need not see a member's whole past.
+    """
     lots: dict[str, Lot] = {}
-    still_open = sa.select(*LOT_COLUMNS).where(sa.text("pending + active + held > 0"))  # as the index says it
     begins = sa.and_(lot.c.pending > 0, lot.c.available_at <= now)
-    is_due = still_open.where(sa.or_(begins, lot.c.expires_at <= now))
-    for members, statement in ((spenders, still_open), (accounts.keys() - spenders, is_due)):
+    due_lots = _OPEN_LOTS.where(sa.or_(begins, lot.c.expires_at <= now))
+    for members, statement in ((reversed_, _OPEN_LOTS), (accounts.keys() - reversed_, due_lots)):
         for row in _in_lists(connection, members, statement, lot.c.member):
             lots[row.id] = accounts[row.member].lots[row.id] = _lot(row)
-    for member_id in spenders:
+    for member_id in reversed_:
         accounts[member_id].complete = True
     due = [each.id for each in lots.values() if each.due(now)]
     named = (

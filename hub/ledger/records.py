@@ -114,19 +114,6 @@ class Account:
             found = self.balances[wallet] = dict.fromkeys(OWNED, 0)
         return found
 
-    def active_lots(self, wallet: str) -> list[Lot]:
-        """Return the lots that can be spent, in consumption order.
-
-        Raises:
-            LookupError: the book was not opened for this member to spend.
-        """
-        if not self.complete:
-            raise LookupError(f"the book is not open for member {self.member} to spend")
-        return sorted(
-            (lot for lot in self.lots.values() if lot.active and lot.wallet == wallet),
-            key=lambda lot: lot.consumed_in,
-        )
-
 
 @dataclass(slots=True)
 class Line:

@@ -126,7 +126,7 @@ def _take_back(book: Book, draft: Draft, line: Line, points: int) -> Lot:
     the member owes it, or the programme bears it.
     """
     own = sorted(line.lots, key=lambda lot: lot.consumed_in)
-    others = [lot for lot in draft.account.active_lots(line.wallet) if lot not in own]
+    others = [lot for lot in book.active_lots(draft.account, line.wallet) if lot not in own]
     missing = draft.take(
         [
             *((lot, "pending") for lot in own),

@@ -75,11 +75,6 @@ class Directory:
                 self._known[row.source, row.value] = row.member
         return self
 
-    @property
-    def members(self) -> set[str]:
-        """Everybody found so far."""
-        return set(self._known.values())
-
     def resolve(self, connection_name: str, ref: MemberRef, event_id: str) -> str | None:
         """Return the member a reference means, enrolling them where the programme says so; None if nobody.
 
@@ -89,17 +84,18 @@ class Directory:
         found = self.find(connection_name, ref)
         if found is None and proofs and self._enrol:
             found = self._create()
-        if found is None:
-            return None
-        self.adopt(connection_name, ref, found, event_id)
-        self._tell(found, ref, event_id)
+        if found is not None and proofs:  # what a guest typed tells nothing about the member
+            self.adopt(connection_name, ref, found, event_id)
+            self._tell(found, ref, event_id)
         return found
 
     def find(self, connection_name: str, ref: MemberRef) -> str | None:
-        """Return the member a reference means, as far as is known; nobody is enrolled by it."""
-        return next(
-            (self._known[key] for key in self._proofs(connection_name, ref) if key in self._known), None
-        )
+        """Return the member a reference means, as far as is known; nobody is enrolled by it.
+
+        A guest, who brings no proof, earns for whoever has proved to own the address that was typed.
+        """
+        keys = self._proofs(connection_name, ref) or self._addresses(ref)
+        return next((self._known[key] for key in keys if key in self._known), None)
 
     def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str) -> None:
         """Let a reference that means nobody yet mean `owner`."""

@@ -76,7 +76,11 @@ def person(connection: sa.Connection, member_id: str) -> Person:
         .where(identity.c.member == member_id)
         .order_by(identity.c.created_at, identity.c.source, identity.c.value)
     )
-    told = sa.select(contact.c.kind, contact.c.value).where(contact.c.member == member_id).order_by(contact.c.kind)
+    told = (
+        sa.select(contact.c.kind, contact.c.value)
+        .where(contact.c.member == member_id)
+        .order_by(contact.c.kind)
+    )
     return Person(
         id=member_id,
         ids=list(connection.execute(ids).tuples()),

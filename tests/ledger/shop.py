@@ -133,7 +133,7 @@ class Shop:
 
     def spend(self, points: int) -> None:
         """Take active points, as a redemption will."""
-        with self.book(keys=[key := f"adjust:{next(self._events)}"], spenders=[self.member]) as book:
+        with self.book(keys=[key := f"adjust:{next(self._events)}"]) as book:
             book.adjust(self.member, WALLET, -points, key=key, actor="till", reason="redeemed at the till")
 
     def gift(self, points: int, expires: int | None = None) -> None:

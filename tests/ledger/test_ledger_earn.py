@@ -204,10 +204,6 @@ def test_an_operation_the_book_was_not_opened_for_says_so(shop):
         with pytest.raises(LookupError, match="not open for the earning of shop:order/9"):
             book.earning("shop:order/9")
     assert shop.postings() == []
-    shop.gift(5)
-    with shop.book(keys=["k"]) as book, pytest.raises(LookupError, match="to spend"):
-        book.adjust(shop.member, "beans", -1, key="k", actor="maria", reason="correction")
-    shop.has(active=5)
 
 
 def test_a_person_s_adjustment_carries_who_and_why(shop):

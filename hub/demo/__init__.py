@@ -1,0 +1,163 @@
+"""The demo: a hub of its own, platforms that are played, and a morning of webhooks between them.
+
+    emptied -> Sink -> write_files -> Served -> play -> settled -> Summary
+
+Nothing leaves this machine: hub and platforms listen on loopback. The hub is the real one, `hub serve` in a
+process of its own; webhooks are signed as the platforms sign them, and reach it over HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import requests
+from rich.console import Console
+
+from hub import plugins, sending
+from hub.config import load_config
+from hub.connections import Connection
+from hub.demo import outcome
+from hub.demo.child import Served
+from hub.demo.folder import emptied, free_port, loopback, write_files
+from hub.demo.morning import MORNING, Step, last_morning, values_at
+from hub.demo.show import Summary
+from hub.demo.sink import Sink
+from hub.sdk import HubError
+from hub.storage import Database
+
+SETTLE_S = 15.0
+"""How long the hub may take to finish everything. The academy's second try comes after up to five seconds."""
+
+
+def run(folder: Path, listen: str, *, keep_serving: bool) -> int:
+    """Play the morning and print what came of it; return the exit status: 1 when a figure is off.
+
+    Args:
+        folder: where the demo's files go; emptied first.
+        listen: a loopback address.
+        keep_serving: serve on after the summary, until Ctrl-C.
+
+    Raises:
+        ConfigError: the folder is not the demo's, or the address is not on this machine.
+        HubError: the hub did not start, or did not finish in time.
+    """
+    console = Console(highlight=False)
+    began = time.monotonic()
+    host, wanted = loopback(listen)
+    port = free_port(host, wanted)
+    emptied(folder)
+    if wanted not in {0, port}:
+        console.print(f"Port {wanted} is taken; the demo listens on {port}.")
+    base = f"http://{host}:{port}"
+    midnight = last_morning(datetime.now(UTC))
+    with Sink(midnight.replace(hour=10)) as sink:
+        connectors = plugins.load().connectors
+        hub_file = write_files(folder, listen=f"{host}:{port}", sink=sink.url, connectors=connectors)
+        config = load_config(hub_file, connectors, os.environ)
+        database = Database(config.database)
+        with Served(hub_file, base) as hub:
+            hub.wait_ready()
+            console.print(f"A hub is being served at {base}; its files are in {folder}.\n")
+            played = play(config.connections, base, midnight)
+            settled(database)
+            summary = Summary(console)
+            summary.morning(midnight, played)
+            show(summary, database, base, sink)
+            summary.verdict(time.monotonic() - began)
+            next_steps(console, database, hub_file, base if keep_serving else "")
+            if keep_serving:
+                wait_for_interrupt(console, hub)
+            status = hub.stop()
+        database.close()
+    if status:
+        console.print(f"[bold red]✗ The hub did not end in order: status {status}; see {hub.log}[/bold red]")
+    return 1 if summary.faults or status else 0
+
+
+def play(connections: Mapping[str, Connection], base: str, midnight: datetime) -> list[tuple[Step, int]]:
+    """Send every step as its platform would, one after the other; return each with the status of its answer."""
+    with requests.Session() as session:
+        return [(step, send(session, connections, base, step, midnight)) for step in MORNING]
+
+
+def send(
+    session: requests.Session,
+    connections: Mapping[str, Connection],
+    base: str,
+    step: Step,
+    midnight: datetime,
+) -> int:
+    connection = connections[step.connection]
+    event_type, _, variant = step.sample.partition("~")
+    body = sending.changed(sending.sample(connection, event_type, variant), values_at(step, midnight))
+    if step.size:
+        body = replace(body, body=body.body.ljust(step.size))
+    now = datetime.now(UTC)
+    secret = connections[step.forged_with].live_secrets(now)[0] if step.forged_with else None
+    return sending.post(sending.signed(connection, body, now, secret), base, session).status_code
+
+
+def settled(database: Database) -> None:
+    """Return when the hub has nothing left to do.
+
+    Raises:
+        HubError: it took too long.
+    """
+    until = time.monotonic() + SETTLE_S
+    while left := outcome.busy(database):
+        if time.monotonic() > until:
+            raise HubError(
+                f"after {SETTLE_S:.0f} s there are still {', '.join(left)}; see hub.log in the demo's folder"
+            )
+        time.sleep(0.05)
+
+
+def show(summary: Summary, database: Database, base: str, sink: Sink) -> None:
+    """Print the four tables of what came of the morning."""
+    summary.arrived(*outcome.arrived(base))
+    with database.read() as connection:
+        summary.became(outcome.fates(connection))
+        summary.members(outcome.accounts(connection))
+        summary.deliveries(outcome.deliveries(connection), outcome.dead_letters(connection), sink.seen)
+    summary.faults += [f"the hub called what no platform here has: {call}" for call in sink.lost]
+
+
+def next_steps(console: Console, database: Database, hub_file: Path, base: str) -> None:
+    """Print what to look at now; `base` is empty where the hub is about to end."""
+    with database.read() as connection:
+        posting = outcome.last_reversal(connection)
+    steps = [
+        ("why points moved", f"hub why {posting} -c {hub_file}"),
+        ("why one was refused", f"hub inbox refused --explain -c {hub_file}"),
+        ("who has what", f"hub members list -c {hub_file}"),
+        ("does it add up", f"hub ledger verify -c {hub_file}"),
+    ]
+    if base:
+        steps += [
+            ("is it well", f"{base}/readyz"),
+            ("figures", f"{base}/metrics"),
+            (
+                "mend the parked one",
+                f"edit {hub_file.parent}/mappings/generic_hmac.yaml: under order.completed, write",
+            ),
+            ("", "`optional: [member.id, member.email]` and save; it is read again by itself"),
+            ("change the worth", f"edit {hub_file.parent}/program.yaml; it counts from then on"),
+        ]
+    console.print("[bold]5. Next[/bold]")
+    for what, how in steps:
+        console.print(f"  [dim]{what:<20}[/dim] {how}", soft_wrap=True)
+    console.print()
+
+
+def wait_for_interrupt(console: Console, hub: Served) -> None:
+    """Serve on until Ctrl-C, or until the hub ends by itself."""
+    console.print(f"The hub keeps serving at {hub.base}. Ctrl-C ends it.")
+    try:
+        hub.wait()
+    except KeyboardInterrupt:
+        console.print("\nEnding ...")
