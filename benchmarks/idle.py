@@ -63,7 +63,9 @@ def memory(report: Report, child: Child) -> None:
         for process in (leader, *leader.children(recursive=True)):
             used = process.memory_full_info()
             what = " ".join(process.cmdline()[1:4])
-            report.say(f"  process {process.pid} ({what}): rss {used.rss / MB:.1f} MB, pss {used.pss / MB:.1f} MB")
+            report.say(
+                f"  process {process.pid} ({what}): rss {used.rss / MB:.1f} MB, pss {used.pss / MB:.1f} MB"
+            )
             rss += used.rss / MB
             pss += used.pss / MB
     finally:

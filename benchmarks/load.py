@@ -22,6 +22,8 @@ SAMPLE = Path(__file__).parents[1] / "connectors/samples/shopify/orders.paid.jso
 SECRET = b"a-secret-of-the-benchmarks"
 SIZE = 6000
 """Bytes of a body: what a small order has."""
+FIRST_ORDER, FIRST_CUSTOMER = 6_000_000_000_000, 7_000_000_000_000
+"""Numbers are counted from here, so that every body is as long as any other."""
 ORDER, CUSTOMER = 9_111_111_111_111, 9_222_222_222_222
 """Stand in the body's template for the numbers of each order."""
 LATE_S = 15.0
@@ -58,8 +60,8 @@ class Orders:
     def body(self) -> tuple[int, bytes]:
         """Return the next order's number and its body."""
         number = next(self._numbers)
-        body = self._body.replace(b"%d" % ORDER, b"%013d" % number)
-        return number, body.replace(b"%d" % CUSTOMER, b"%013d" % self._customers(number))
+        body = self._body.replace(b"%d" % ORDER, b"%d" % (FIRST_ORDER + number))
+        return number, body.replace(b"%d" % CUSTOMER, b"%d" % (FIRST_CUSTOMER + self._customers(number)))
 
     def __call__(self) -> bytes:
         """Return the next request."""

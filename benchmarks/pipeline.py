@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 import sqlalchemy as sa
 
@@ -84,7 +85,7 @@ class Watched:
     def __init__(self, file: Path) -> None:
         self._database = Database(f"sqlite:///{file.parent / 'points.db'}")
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,7 +106,9 @@ class Watched:
     def not_posted(self) -> int:
         """Return how many accepted orders have no posting, no delivery or another state than done."""
         with self._database.read() as connection:
-            counts = [connection.scalar(sa.select(sa.func.count()).select_from(t)) or 0 for t in (posting, outbox)]
+            counts = [
+                connection.scalar(sa.select(sa.func.count()).select_from(t)) or 0 for t in (posting, outbox)
+            ]
             done = sa.select(sa.func.count()).select_from(event).where(event.c.state == "done")
             counts.append(connection.scalar(done) or 0)
         return self._last() - min(counts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import sqlalchemy as sa
 import structlog
 from prometheus_client import CollectorRegistry
@@ -146,7 +147,7 @@ class Hub:
         if self.triggers and (posted or entries):
             self.engine.ring_outbox()
         for posting in posted:
-            self.plugins.tell("points_posted", posting=posting)
+            self.plugins.tell("points_posted", posting=msgspec.structs.asdict(posting))
 
     def reload_if_changed(self) -> int:
         """Put changed mapping and programme files into force, each whole or not at all; return how many."""

@@ -6,18 +6,32 @@ import sys
 
 
 def main() -> None:
-    """Run a command; a fault in a file ends in its list of problems, not in a traceback."""
+    """Run a command. What a person can mend ends in a sentence, not in a traceback."""
     from hub.cli.app import app
-    from hub.sdk.errors import ConfigError, HubError
 
     try:
         app()
-    except ConfigError as error:
+    except Exception as error:
+        told = explained(error)
+        if told is None:
+            raise
+        status, lines = told
+        print("\n".join(lines), file=sys.stderr)  # noqa: T201
+        sys.exit(status)
+
+
+def explained(error: Exception) -> tuple[int, list[str]] | None:
+    """Return the exit status and the lines that tell of an error; None when it is a fault of ours."""
+    from sqlalchemy.exc import OperationalError
+
+    from hub.sdk.errors import ConfigError, HubError
+
+    if isinstance(error, ConfigError):
         count = len(error.problems)
-        print(f"{count} problem{'s' if count > 1 else ''} to mend first:", file=sys.stderr)  # noqa: T201
-        for problem in error.problems:
-            print(f"  {problem}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
-    except HubError as error:
-        print(f"hub: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        heading = f"{count} problem{'s' if count != 1 else ''} to mend first:"
+        return 2, [heading, *(f"  {problem}" for problem in error.problems)]
+    if isinstance(error, OperationalError):
+        return 1, [f"hub: the database does not answer: {error.orig}"]
+    if isinstance(error, HubError):
+        return 1, [f"hub: {error}"]
+    return None

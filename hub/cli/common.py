@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,71 +15,191 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from hub.hub import Hub
+    from rich.console import Console
+
+    from hub.config import Config
+    from hub.connections import Connection
+    from hub.storage import Database
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", "-c", envvar="HUB_CONFIG", help="The hub.yaml to work with.", show_default=True)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines for scripts.")]
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="The most rows to show.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="The most rows.")]
 Since = Annotated[str, typer.Option(help="How far back: 90m, 12h, 7d.")]
+OfConnection = Annotated[str, typer.Option("--connection", help="Only of this connection.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and do nothing.")]
 DEFAULT = Path("hub.yaml")
 
+STYLES = {
+    "ok": "green", "done": "green", "warn": "yellow", "waiting": "yellow", "unassigned": "yellow", "parked": "red",
+    "bad": "red", "dead": "red", "open": "red",
+}  # fmt: skip
+"""Colours of the words in a column named `state`."""
 
-def opened(config: Path) -> Hub:
-    """Open the hub a command works on. Nothing starts to run."""
-    from hub.hub import open_hub
 
-    return open_hub(config)
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a command works on: hub.yaml and the database, which a running hub may share."""
+
+    config: Config
+    database: Database
+
+    @property
+    def connections(self) -> Mapping[str, Connection]:
+        return self.config.connections
+
+
+def configured(config: Path) -> Config:
+    """Read hub.yaml alone: a faulty mapping or programme must not keep anybody from looking at the hub.
+
+    Raises:
+        ConfigError: with every problem of hub.yaml.
+    """
+    from hub import plugins
+    from hub.config import load_config
+
+    found = plugins.load()
+    return load_config(config, found.connectors, os.environ, found.broken)
+
+
+@contextmanager
+def opened(config: Path) -> Iterator[Opened]:
+    """Open the database of a hub, which may be running. Nothing starts to run here.
+
+    Raises:
+        HubError: its schema is not this version's.
+    """
+    from hub.sdk import HubError
+    from hub.storage import Database
+    from hub.storage.migrations import status
+
+    read = configured(config)
+    database = Database(read.database)
+    try:
+        if any(current != head for current, head in status(database).values()):
+            raise HubError("the database has not this version's tables yet: run `hub db upgrade`, or `hub serve`")
+        yield Opened(read, database)
+    finally:
+        database.close()
+
+
+def connection_named(config: Config, name: str) -> Connection:
+    """Return a connection by its name, or by its connector's where only one uses it.
+
+    Raises:
+        HubError: there is none, or there are several.
+    """
+    from hub.sdk import HubError
+    from hub.yamlfile import did_you_mean
+
+    if name in config.connections:
+        return config.connections[name]
+    using = [c for c in config.connections.values() if c.connector.name == name]
+    if len(using) == 1:
+        return using[0]
+    if using:
+        raise HubError(f"several connections use {name}: {', '.join(c.name for c in using)}; name one")
+    hint = did_you_mean(name, config.connections)
+    raise HubError(f"hub.yaml has no connection {name!r}" + (f"; {hint}" if hint else ""))
 
 
 def ago(text: str) -> datetime | None:
     """Return the time `text` (90m, 12h, 7d) before now; None for an empty one."""
     if not text:
         return None
-    match = re.fullmatch(r"(\d+)([mhd])", text)
+    match = re.fullmatch(r"(\d{1,6})([mhd])", text)
     if not match:
-        raise typer.BadParameter("write 90m, 12h or 7d")
+        raise typer.BadParameter(f"{text!r} is no length of time; write 90m, 12h or 7d")
     unit = {"m": "minutes", "h": "hours", "d": "days"}[match[2]]
-    return datetime.now(UTC) - timedelta(**{unit: int(match[1])})
+    return now() - timedelta(**{unit: int(match[1])})
 
 
-def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, title: str = "", as_json: bool = False) -> int:
-    """Print rows as a table, or as JSON lines; return how many."""
+def now() -> datetime:
+    """Return the present."""
+    return datetime.now(UTC)
+
+
+def one_of(value: str, valid: Sequence[str], what: str) -> str:
+    """Return a value that is one of `valid`, or is empty; refuse any other."""
+    if value and value not in valid:
+        raise typer.BadParameter(f"{value!r} is no {what}; valid: {', '.join(valid)}")
+    return value
+
+
+def show(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    title: str = "",
+    as_json: bool = False,
+    empty: str = "nothing to show",
+) -> int:
+    """Print rows as a table with these columns, or whole as JSON lines; return how many."""
     rows = list(rows)
     if as_json:
-        import msgspec
-
         for row in rows:
-            sys.stdout.write(msgspec.json.encode(row, enc_hook=str).decode() + "\n")
+            sys.stdout.write(json_of(row) + "\n")
         return len(rows)
-    from rich.console import Console
+    if not rows:
+        say(f"{title}: {empty}" if title else empty, style="dim")
+        return 0
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(plain(row.get(column)) for column in columns))
-    Console().print(table if rows else "[dim]nothing to show[/dim]")
+        cells = (Text(plain(row.get(c)), STYLES.get(str(row.get(c)), "") if c == "state" else "") for c in columns)
+        table.add_row(*cells)
+    console().print(table)
     return len(rows)
 
 
+def show_one(facts: Mapping[str, Any], *, title: str = "") -> None:
+    """Print the facts of one thing, a line each; what is empty is left out."""
+    if title:
+        say(title, style="bold")
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        if value not in (None, "", {}, []):
+            say(f"  {name.replace('_', ' '):<{width}}  {plain(value)}")
+
+
+def json_of(value: Any) -> str:
+    """Return a value as one line of JSON; times in ISO 8601, bytes in hex."""
+    import msgspec
+
+    def other(found: Any) -> Any:
+        return found.__struct_fields__ if hasattr(found, "__struct_fields__") else str(found)
+
+    return msgspec.json.encode(value, enc_hook=other).decode()
+
+
 def plain(value: Any) -> str:
-    """Return a value as a person reads it."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
+    """Return a value as a person reads it; times are this machine's."""
+    match value:
+        case None:
+            return ""
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case bool():
+            return "yes" if value else "no"
+        case bytes():
+            return value.hex()
+        case dict() | list() | tuple():
+            return json_of(value)
     return str(value)
 
 
-def say(text: str) -> None:
-    """Print a sentence."""
+def say(text: str, style: str = "") -> None:
+    """Print a sentence, whole: where it is cut is the terminal's business."""
+    console().print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+
+
+def console() -> Console:
+    """Return the console; as wide as it takes where a program reads, so that no id is folded."""
     from rich.console import Console
 
-    Console(highlight=False).print(text)
+    return Console(width=None if sys.stdout.isatty() else 1000)

@@ -9,16 +9,20 @@ process of its own; webhooks are signed as the platforms sign them, and reach it
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
 from rich.console import Console
+from rich.markup import escape
 
-from hub import plugins, sending
+from hub import ledger, plugins, sending
 from hub.config import load_config
 from hub.connections import Connection
 from hub.demo import outcome
@@ -60,14 +64,16 @@ def run(folder: Path, listen: str, *, keep_serving: bool) -> int:
         hub_file = write_files(folder, listen=f"{host}:{port}", sink=sink.url, connectors=connectors)
         config = load_config(hub_file, connectors, os.environ)
         database = Database(config.database)
-        with Served(hub_file, base) as hub:
+        with Served(hub_file, base) as hub, ending_in_order():
             hub.wait_ready()
             console.print(f"A hub is being served at {base}; its files are in {folder}.\n")
             played = play(config.connections, base, midnight)
-            settled(database)
+            with console.status("The hub finishes its work ..."):
+                settled(database)
             summary = Summary(console)
             summary.morning(midnight, played)
             show(summary, database, base, sink)
+            summary.faults += [f"the hub logged an error: {said}" for said in hub.errors()]
             summary.verdict(time.monotonic() - began)
             next_steps(console, database, hub_file, base if keep_serving else "")
             if keep_serving:
@@ -123,6 +129,7 @@ def show(summary: Summary, database: Database, base: str, sink: Sink) -> None:
     with database.read() as connection:
         summary.became(outcome.fates(connection))
         summary.members(outcome.accounts(connection))
+        summary.ledger(ledger.verify(database, datetime.now(UTC)))
         summary.deliveries(outcome.deliveries(connection), outcome.dead_letters(connection), sink.seen)
     summary.faults += [f"the hub called what no platform here has: {call}" for call in sink.lost]
 
@@ -150,8 +157,23 @@ def next_steps(console: Console, database: Database, hub_file: Path, base: str) 
         ]
     console.print("[bold]5. Next[/bold]")
     for what, how in steps:
-        console.print(f"  [dim]{what:<20}[/dim] {how}", soft_wrap=True)
+        console.print(f"  [dim]{what:<20}[/dim] {escape(how)}", soft_wrap=True)
     console.print()
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal unwind the demo, so that the hub it started ends with it."""
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def wait_for_interrupt(console: Console, hub: Served) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import requests
 
@@ -36,7 +38,7 @@ class Served:
                 start_new_session=True,
             )
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -61,6 +63,18 @@ class Served:
         )
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
         raise HubError(f"the hub {state}; the end of {self.log}:\n{tail}")
+
+    def errors(self) -> list[str]:
+        """Return what it has logged as an error so far."""
+        found = []
+        for line in self.log.read_text(errors="replace").splitlines():
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if said.get("level") in {"error", "critical"}:
+                found.append(f"{said.get('action', '')}: {said.get('message', '')}, see {self.log}")
+        return found
 
     def stop(self) -> int:
         """Ask it to end, and return its exit status; one that hangs is killed, which is a status below zero."""

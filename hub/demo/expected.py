@@ -29,8 +29,7 @@ BECAME = {
 }
 
 MEMBERS = {
-    # name: (pending, active)
-    #
+    # Pending and active.
     # Subtotal 63.52 holds 2.52 of VAT: 61.00 net, 61 beans. The refund of 19.26 holds 1.26 of VAT: 18.00 net,
     # 43.00 are left, 43 beans. 50 of welcome and 25 for the review are active at once.
     "Marta Lindqvist": (61 - 18, 50 + 25),

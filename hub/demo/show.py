@@ -16,6 +16,7 @@ from hub.demo import expected
 from hub.demo.morning import Step
 from hub.demo.outcome import FATES, Account, Counts, Fate
 from hub.demo.sink import ROUTES, Seen, shown
+from hub.ledger import Report
 
 
 class Summary:
@@ -112,7 +113,7 @@ class Summary:
                     f"\n[dim]{escape(reason)}[/dim]" for reason in dict.fromkeys(reasons.get(fate, []))
                 ),
             )
-            for fate, said in {**FATES, **{other: "" for other in counted.keys() - FATES.keys()}}.items()
+            for fate, said in {**FATES, **dict.fromkeys(counted.keys() - FATES.keys(), "")}.items()
         ]
         self.table("2. What became of it", ["", "events", ""], rows, {1})
 
@@ -137,6 +138,15 @@ class Summary:
         self.table(
             "3. Beans of each member", ["member", "known at", "how", "pending", "active"], rows, {3, 4}
         )
+
+    def ledger(self, report: Report) -> None:
+        """One line: every invariant and every member's chain was checked."""
+        self.faults += [f"the ledger: {finding}" for finding in report.findings]
+        if not report.findings:
+            self.console.print(
+                f"[green]✓[/green] The ledger adds up: {report.postings} postings of {report.members} members, "
+                "every chain intact.\n"
+            )
 
     def deliveries(self, states: Counts, dead: Sequence[str], seen: Sequence[Seen]) -> None:
         rows = []
@@ -165,7 +175,12 @@ class Summary:
         columns = ["connection", "to tell", "delivered", "replaced", "waiting", "dead", ""]
         self.table("4. What went out", columns, rows, {1, 2, 3, 4, 5})
         self._routes(states, seen)
-        self._compare("shown at the platform", shown(seen), expected.SHOWN)
+        told = shown(seen)
+        self._compare("shown at the platform", told, expected.SHOWN)
+        if told == expected.SHOWN:
+            self.console.print(
+                f"[green]✓[/green] All {len(told)} balances at the platforms are as in the ledger."
+            )
 
     def _routes(self, states: Counts, seen: Sequence[Seen]) -> None:
         """What the played platforms saw. Each delivery is one effect, whatever the number of calls."""
@@ -192,8 +207,8 @@ class Summary:
                     ", ".join(f"{count} x {status}" for status, count in sorted(answers.items())),
                 )
             )
-        columns = ["connection", "the platforms saw (first of each)", "to", "calls", "keys", "answers"]
-        self.table("", columns, rows, {3, 4})
+        columns = ["connection", "request (the first of its kind)", "to", "calls", "keys", "answers"]
+        self.table("   What the platforms saw", columns, rows, {3, 4})
 
     def _compare(self, what: str, found: Mapping[Any, int], wanted: Mapping[Any, int]) -> None:
         """Note every figure that is off, shown in a table or not."""

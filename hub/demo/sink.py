@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 REALM = "9341450000112233"
@@ -117,7 +117,7 @@ def crm_record(records: Mapping[str, Mapping[str, str]]) -> Callable[[Call], Ans
 def books_record(call: Call) -> Answer:
     """Café Linde pays one invoice whole and another in part; 20.50 of what came stays unapplied."""
     made = {"MetaData": {"CreateTime": call.at.isoformat(), "LastUpdatedTime": call.at.isoformat()}}
-    records = {
+    records: dict[tuple[str, str], dict[str, Any]] = {
         ("payment", "812"): {
             "TotalAmt": 260.00,
             "UnappliedAmt": 20.50,
@@ -259,7 +259,7 @@ class Sink:
         )
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -324,7 +324,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = do_PATCH = _answer
+    do_GET = do_POST = do_PATCH = _answer  # noqa: N815 - http.server looks for these names
 
     def log_message(self, *_arguments: object) -> None:
         """Keep quiet: calls are recorded instead."""

@@ -1,5 +1,6 @@
 """The inbox: verified webhooks, stored before they are answered, and what became of the refused ones."""
 
+from hub.inbox.advice import next_step
 from hub.inbox.inbox import Inbox, NotStored, Overloaded
 from hub.inbox.reading import (
     Facts,
@@ -39,6 +40,7 @@ __all__ = [
     "ids_of",
     "last_id",
     "list_rows",
+    "next_step",
     "prune",
     "read_after",
     "refused_counts",

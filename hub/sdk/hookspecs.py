@@ -27,8 +27,8 @@ def register_connectors() -> list[type[Connector]]:
 def points_posted(posting: Mapping[str, Any]) -> None:
     """Hear of a posting after it is committed.
 
-    `posting` has id, member, kind, key, points (change of active and pending together), occurred_at,
-    posted_at. Called once for each posting in this process, at most once: after a crash it is not told
+    `posting` has id, member, kind, key, event, occurred_at, posted_at and points: by wallet, the change of
+    what the member owns. Called once for each posting in this process, at most once: after a crash it is not told
     again, so keep nothing by it that must not be lost. An exception is logged and goes no further.
     """
 

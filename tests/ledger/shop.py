@@ -110,9 +110,10 @@ class Shop:
         """One purchase; a plain number is an award of that many points."""
         at = self.now - timedelta(days=ago)
         priced = [self.award(each, occurred_at=at) if isinstance(each, int) else each for each in awards]
-        with self.book(facts=[fact], origins=[fact]) as book:
+        owner = request.get("member", self.member)
+        with self.book(facts=[fact], origins=[fact], members=[owner]) as book:
             return book.earn(
-                request.get("member", self.member),
+                owner,
                 fact=fact,
                 awards=priced,
                 occurred_at=request.get("occurred_at", at),
