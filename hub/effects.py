@@ -38,7 +38,7 @@ class Step:
 
     def learn(self, entry: Entry, canonical: str) -> None:
         """Note every name of the entry's fact."""
-        event = _event(entry)
+        event = event_of(entry)
         self.learnt += self.facts.learn([canonical, event.fact, *event.same_as], canonical, entry.id)
 
     def about(self, member: str) -> Mapping[str, Any]:
@@ -50,14 +50,14 @@ class Step:
 def apply(step: Step, entry: Entry) -> None:
     """Do what the entry's event asks for. Trouble that a person must see parks it; then nothing is posted."""
     try:
-        EFFECTS.get(_event(entry).name, _earn)(step, entry)
+        EFFECTS.get(event_of(entry).name, _earn)(step, entry)
     except (Conflict, KeyReused, PricingError) as error:
         entry.park(str(error))
 
 
 def people(entry: Entry) -> Iterator[MemberRef]:
     """Return everybody an event names."""
-    event = _event(entry)
+    event = event_of(entry)
     yield event.member
     if isinstance(event, MemberMerged):
         yield event.merged
@@ -65,7 +65,7 @@ def people(entry: Entry) -> Iterator[MemberRef]:
 
 def names(entry: Entry) -> Iterator[str]:
     """Return every fact name an event brings or refers to."""
-    event = _event(entry)
+    event = event_of(entry)
     yield event.fact
     yield from event.same_as
     if of := _of(entry):
@@ -74,16 +74,16 @@ def names(entry: Entry) -> Iterator[str]:
 
 def origins(entries: list[Entry], facts: Facts) -> set[str]:
     """Return the facts whose earnings these events may change, under the names they were posted by."""
-    wanted = (_of(entry) or _event(entry).fact for entry in entries)
+    wanted = (_of(entry) or event_of(entry).fact for entry in entries)
     return {posted for name in wanted if (posted := facts.canonical(name))} | {
-        _event(e).fact for e in entries
+        event_of(e).fact for e in entries
     }
 
 
 def keys(entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
     return {
-        key for entry in entries for key in (earn_key(_event(entry).fact), settle_key(_event(entry).fact))
+        key for entry in entries for key in (earn_key(event_of(entry).fact), settle_key(event_of(entry).fact))
     }
 
 
@@ -92,7 +92,7 @@ def keys(entries: list[Entry]) -> set[str]:
 
 def _earn(step: Step, entry: Entry) -> None:
     """Price the event and post what it earns, once for each fact."""
-    event = _event(entry)
+    event = event_of(entry)
     if told := step.facts.told([event.fact, *event.same_as]):
         entry.witness(told)
         step.learn(entry, told)
@@ -118,7 +118,7 @@ def _earn(step: Step, entry: Entry) -> None:
 
 def _win(step: Step, entry: Entry) -> None:
     """As `_earn`; a deal that was reopened and is won again has its points back."""
-    told = step.facts.told([_event(entry).fact])
+    told = step.facts.told([event_of(entry).fact])
     earning = step.book.earning(told) if told else None
     if earning is None or not any(refund.cancelled for refund in earning.refunds.values()):
         _earn(step, entry)
@@ -159,7 +159,7 @@ def _reopen(step: Step, entry: Entry) -> None:
 
 def _earning(step: Step, entry: Entry) -> Earning | None:
     """Return the earning an event takes from; None when there is nothing to do, and the entry says why."""
-    event = _event(entry)
+    event = event_of(entry)
     if told := step.facts.told([event.fact]):
         entry.witness(told)
         return None
@@ -176,7 +176,7 @@ def _earning(step: Step, entry: Entry) -> Earning | None:
 
 def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     """Bring what the purchase keeps to what is left of it, by the programme that priced it."""
-    event = _event(entry)
+    event = event_of(entry)
     entry.member = earning.member
     program = step.programs.pinned(earning.program_version)
     posted = step.book.settle_refunds(
@@ -242,7 +242,7 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
 """Every other event earns what the programme's rules give for it."""
 
 
-def _event(entry: Entry) -> Event:
+def event_of(entry: Entry) -> Event:
     return cast("Event", entry.canonical)
 
 

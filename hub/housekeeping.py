@@ -27,7 +27,7 @@ def sweep(hub: Hub) -> int:
     return hub.reload_if_changed() + settle_due(hub) + prune(hub)
 
 
-def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> int:
+def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:
     """Give the parked events of redelivered webhooks another chance: the platform asks again.
 
     Args:
@@ -38,8 +38,8 @@ def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> int:
         ids = inbox.find(connection, deliveries)
     with hub.database.write() as tx:
         woken = journal.wake_deliveries(tx, ids, hub.clock())
-    hub.ring(journal=woken)
-    return woken
+    if woken:
+        hub.engine.ring_journal()
 
 
 def settle_due(hub: Hub) -> int:

@@ -101,7 +101,7 @@ def unsettled(connection: sa.Connection, entries: Iterable[Entry]) -> list[Entry
     return chosen
 
 
-def _stored(connection: sa.Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str, int], sa.Row[Any]]:
+def _stored(connection: sa.Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str, int], Any]:
     if not keys:
         return {}
     found = sa.select(
@@ -118,7 +118,7 @@ def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
     if new:
         connection.execute(event.insert(), new)
     if changed:
-        fields = {name: sa.bindparam(f"b_{name}") for name in changed[0] if name not in ("id", "payload")}
+        fields: dict[str, Any] = {n: sa.bindparam(f"b_{n}") for n in changed[0] if n not in ("id", "payload")}
         # What was fetched once stays: a later try that reads nothing new keeps it.
         fields["payload"] = sa.func.coalesce(sa.bindparam("b_payload", type_=sa.LargeBinary), event.c.payload)
         statement = event.update().where(event.c.id == sa.bindparam("b_id")).values(fields)

@@ -124,7 +124,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted
         now=now,
     )
     for entry in live:
-        entry.member = directory.resolve(entry.connection, entry.canonical.member, entry.id)
+        entry.member = directory.resolve(entry.connection, effects.event_of(entry).member, entry.id)
     directory.flush()
 
     # Price and post.

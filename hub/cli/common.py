@@ -168,13 +168,10 @@ def show_one(facts: Mapping[str, Any], *, title: str = "") -> None:
 
 
 def json_of(value: Any) -> str:
-    """Return a value as one line of JSON; times in ISO 8601, bytes in hex."""
+    """Return a value as one line of JSON; times in ISO 8601."""
     import msgspec
 
-    def other(found: Any) -> Any:
-        return found.__struct_fields__ if hasattr(found, "__struct_fields__") else str(found)
-
-    return msgspec.json.encode(value, enc_hook=other).decode()
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def plain(value: Any) -> str:

@@ -31,7 +31,7 @@ from hub.demo.folder import emptied, free_port, loopback, write_files
 from hub.demo.morning import MORNING, Step, last_morning, values_at
 from hub.demo.show import Summary
 from hub.demo.sink import Sink
-from hub.sdk import HubError
+from hub.sdk import HubError, Webhook
 from hub.storage import Database
 
 SETTLE_S = 15.0
@@ -88,16 +88,14 @@ def run(folder: Path, listen: str, *, keep_serving: bool) -> int:
 def play(connections: Mapping[str, Connection], base: str, midnight: datetime) -> list[tuple[Step, int]]:
     """Send every step as its platform would, one after the other; return each with the status of its answer."""
     with requests.Session() as session:
-        return [(step, send(session, connections, base, step, midnight)) for step in MORNING]
+        return [
+            (step, sending.post(webhook_of(step, connections, midnight), base, session).status_code)
+            for step in MORNING
+        ]
 
 
-def send(
-    session: requests.Session,
-    connections: Mapping[str, Connection],
-    base: str,
-    step: Step,
-    midnight: datetime,
-) -> int:
+def webhook_of(step: Step, connections: Mapping[str, Connection], midnight: datetime) -> Webhook:
+    """Return the request of a step: the sample's body with the story in it, signed now."""
     connection = connections[step.connection]
     event_type, _, variant = step.sample.partition("~")
     body = sending.changed(sending.sample(connection, event_type, variant), values_at(step, midnight))
@@ -105,7 +103,7 @@ def send(
         body = replace(body, body=body.body.ljust(step.size))
     now = datetime.now(UTC)
     secret = connections[step.forged_with].live_secrets(now)[0] if step.forged_with else None
-    return sending.post(sending.signed(connection, body, now, secret), base, session).status_code
+    return sending.signed(connection, body, now, secret)
 
 
 def settled(database: Database) -> None:

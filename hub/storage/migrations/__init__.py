@@ -27,7 +27,8 @@ def current(database: Database, part: str) -> str | None:
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table(_version_table(part)):
             return None
-        return connection.scalar(sa.text(f"SELECT version_num FROM {_version_table(part)}"))  # noqa: S608 - our own name
+        found = connection.scalar(sa.text(f"SELECT version_num FROM {_version_table(part)}"))  # noqa: S608 - our own name
+        return None if found is None else str(found)
 
 
 def status(database: Database) -> dict[str, tuple[str | None, str]]:
