@@ -82,8 +82,9 @@ def origins(entries: list[Entry], facts: Facts) -> set[str]:
 
 def keys(entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
-    return {
-        key for entry in entries for key in (earn_key(event_of(entry).fact), settle_key(event_of(entry).fact))
+    facts = [event_of(entry).fact for entry in entries]
+    return {earn_key(fact) for fact in facts} | {
+        settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]
     }
 
 
@@ -99,6 +100,10 @@ def _earn(step: Step, entry: Entry) -> None:
         return
     if event.name not in step.program.triggers:
         entry.reason = f"no rule earns on {event.name}"
+    elif entry.member is None and step.directory.find(entry.connection, event.member):
+        # Whoever it is proves so later in this very transaction, which comes first.
+        entry.state, entry.next_at = "ready", step.book.now
+        return
     elif entry.member is None:
         step.directory.leave_hints(entry.connection, event.member, entry.id)
         entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
@@ -124,7 +129,7 @@ def _win(step: Step, entry: Entry) -> None:
         _earn(step, entry)
         return
     step.book.drop_cancellation(earning.fact, source=entry.connection)
-    _settle(step, entry, earning, fact=f"{earning.fact}/won/{entry.source_id}")
+    _settle(step, entry, earning, fact=_again(entry))
 
 
 # --- taking back -------------------------------------------------------------------------------------------
@@ -240,6 +245,11 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "approval.decided": _note,
 }
 """Every other event earns what the programme's rules give for it."""
+
+
+def _again(entry: Entry) -> str:
+    """Return the fact that something which was called off counts again: this very event says so."""
+    return f"{event_of(entry).fact}/again/{entry.source_id}"
 
 
 def event_of(entry: Entry) -> Event:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from hub import journal, outbox
-from hub.ids import new_id
 from hub.journal import Entry
 from hub.ledger import Book
 from hub.members import Directory
 from hub.outbox import Delivery
+from hub.sdk import MappingError
 from hub.values import Posted
 
 if TYPE_CHECKING:
@@ -47,14 +47,16 @@ class Occasion:
 
 def fan_out(
     hub: Hub, tx: sa.Connection, directory: Directory, book: Book, entries: Sequence[Entry] = ()
-) -> None:
-    """Write the deliveries that this transaction's postings and events cause, in the same transaction."""
+) -> int:
+    """Write the deliveries that this transaction's postings and events cause, in it; return how many."""
     heard = hub.triggers
     occasions = [o for o in _occasions(book.posted, entries) if not heard.isdisjoint(o.triggers)]
     if not occasions:
-        return
+        return 0
     directory.facts({occasion.member for occasion in occasions})
-    outbox.add(tx, [d for occasion in occasions for d in _deliveries(hub, directory, book, occasion)])
+    deliveries = [d for occasion in occasions for d in _deliveries(hub, directory, book, occasion)]
+    outbox.add(tx, deliveries)
+    return len(deliveries)
 
 
 def _occasions(posted: Iterable[Posted], entries: Sequence[Entry]) -> Iterator[Occasion]:
@@ -80,16 +82,22 @@ def _deliveries(hub: Hub, directory: Directory, book: Book, occasion: Occasion) 
             "connection": {"name": connection.name},
         }
         for number, rule in enumerate(rules):
-            params = rule.params(here)
+            failed = ""
+            try:
+                params = rule.params(here)
+            except (
+                MappingError
+            ) as error:  # the points are posted all the same; the telling becomes a dead letter
+                params, failed = {}, str(error)
             if params is None:
                 continue
-            target = connection.connector.actions[rule.action].target
+            action = connection.connector.actions[rule.action]
             yield Delivery(
-                id=new_id(),
                 connection=connection.name,
                 action=rule.action,
-                target=None if target is None else str(params.get(target, "")),
+                target=outbox.target_of(action, params),
                 params=params,
+                failed=failed,
                 dedupe=f"{occasion.id}:{connection.name}:{rule.action}:{number}",
                 member=occasion.member,
                 event=occasion.entry.id if occasion.entry else None,

@@ -10,6 +10,7 @@ import structlog
 
 from hub import inbox, journal, ledger, outbox
 from hub.fanout import fan_out
+from hub.journal import Settled
 from hub.ledger import Book
 from hub.members import Directory
 
@@ -54,8 +55,8 @@ def settle_due(hub: Hub) -> int:
         for member in members:
             book.catch_up(member)
         book.flush(tx)
-        fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
-    hub.tell([], book.posted)
+        told = fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
+    hub.tell(Settled([], book.posted, told))
     return len(members)
 
 

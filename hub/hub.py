@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +20,7 @@ from hub.engine.local import LocalEngine
 from hub.http import Guard, Outgoing
 from hub.inbox import Inbox, Refusals
 from hub.intake import intake_of
-from hub.journal import Entry
+from hub.journal import Settled
 from hub.mapping import Mapping as MappingFile
 from hub.mapping import MappingStore
 from hub.metrics import Figures
@@ -31,7 +30,6 @@ from hub.rules import Program, load_program
 from hub.sdk import Client, ConfigError, Problem
 from hub.storage import Database
 from hub.storage.migrations import upgrade
-from hub.values import Posted
 from hub.versions import Programs, remember
 
 STALE = timedelta(minutes=10)
@@ -129,11 +127,10 @@ class Hub:
             ]
         return []
 
-    def tell(self, entries: Sequence[Entry], posted: Iterable[Posted]) -> None:
+    def tell(self, settled: Settled) -> None:
         """Count and tell what a transaction did, after its commit."""
-        posted = list(posted)
-        self.figures.count(entries, posted)
-        for entry in entries:
+        self.figures.count(settled.entries, settled.posted)
+        for entry in settled.entries:
             if entry.state == "parked":
                 # Its reason quotes the payload: it is for `hub inbox show`, not for the log.
                 log.warning(
@@ -142,11 +139,11 @@ class Hub:
                     event_id=entry.id,
                     connection=entry.connection,
                 )
-        if any(entry.state == "ready" for entry in entries) or posted:
+        if settled.posted or any(entry.state in {"ready", "done"} for entry in settled.entries):
             self.engine.ring_journal()
-        if self.triggers and (posted or entries):
+        if settled.deliveries:
             self.engine.ring_outbox()
-        for posting in posted:
+        for posting in settled.posted:
             self.plugins.tell("points_posted", posting=msgspec.structs.asdict(posting))
 
     def reload_if_changed(self) -> int:

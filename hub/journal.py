@@ -18,6 +18,7 @@ ready       to be worked on at `next_at`: something to fetch, or a second chance
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ import zstandard
 
 from hub.sdk.events import Event
 from hub.storage.tables import event
+from hub.values import Posted
 
 FINAL = frozenset({"done", "witness", "ignored"})
 OPEN = ("parked", "waiting", "unassigned")
@@ -77,6 +79,24 @@ class Entry(msgspec.Struct, kw_only=True):
 
     def wait_for(self, fact: str) -> None:
         self.state, self.waits_for, self.reason = "waiting", fact, f"{fact} has not arrived yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What one transaction did.
+
+    Attributes:
+        deliveries: how many were written to the outbox.
+    """
+
+    entries: list[Entry]
+    posted: list[Posted]
+    deliveries: int
+
+    def __add__(self, other: Settled) -> Settled:
+        return Settled(
+            self.entries + other.entries, self.posted + other.posted, self.deliveries + other.deliveries
+        )
 
 
 def unsettled(connection: sa.Connection, entries: Iterable[Entry]) -> list[Entry]:

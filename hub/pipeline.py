@@ -11,6 +11,7 @@ those whose record must be fetched first, and those that get a second chance.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
@@ -21,12 +22,11 @@ from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out
 from hub.inbox import Inbox, Row
-from hub.journal import Entry
+from hub.journal import Entry, Settled
 from hub.ledger import Book
 from hub.members import Directory
-from hub.reading import read, read_again
+from hub.reading import fetch_and_read, read
 from hub.sdk import Answer, Webhook
-from hub.values import Posted
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -77,8 +77,8 @@ def process(hub: Hub, limit: int = BATCH) -> int:
                 return 0
             entries = [entry for row in rows for entry in read(hub, row)]
             with transaction() as tx:
-                posted = settle(hub, tx, entries)
-        hub.tell(entries, posted)
+                settled = settle(hub, tx, entries)
+        hub.tell(settled)
         return len(rows)
 
     return _isolating(attempt)
@@ -96,23 +96,26 @@ def catch_up(hub: Hub, limit: int = BATCH) -> int:
         return 0
     with hub.database.read_inbox() as connection:
         rows = {row.id: row for row in inbox.get(connection, sorted({claim.inbox_id for claim in claimed}))}
-    entries = [entry for claim in claimed for entry in read_again(hub, claim, rows.get(claim.inbox_id))]
-    claims = {claim.id: claim.fence for claim in claimed}
+    entries = fetch_and_read(hub, claimed, rows)
+    fences = {claim.id: claim.fence for claim in claimed}
 
     def attempt(settle: Settle) -> int:
         with hub.database.write() as tx:
-            ours = journal.still_ours(tx, claims)
-            posted = settle(hub, tx, [e for e in entries if not e.stored or e.id in ours])
-        hub.tell(entries, posted)
+            ours = journal.still_ours(tx, fences)
+            settled = settle(hub, tx, [entry for entry in entries if not entry.stored or entry.id in ours])
+        hub.tell(settled)
         return len(claimed)
 
     return _isolating(attempt)
 
 
-def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted]:
-    """Bring read events to the ledger and the outbox, and write down what became of each."""
+def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
+    """Bring read events to the ledger and the outbox, and write down what became of each.
+
+    The entries given stay as they are: when the transaction fails they can be settled again.
+    """
     now, program = hub.clock(), hub.programs.current
-    entries = journal.unsettled(tx, entries)
+    entries = journal.unsettled(tx, [copy(entry) for entry in entries])
     live = [entry for entry in entries if entry.state == "done" and entry.canonical is not None]
 
     # Identify.
@@ -147,30 +150,31 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted
     journal.wake_waiting(tx, step.learnt, now)
 
     # Fan out.
-    fan_out(hub, tx, directory, book, live)
-    return book.posted
+    told = fan_out(hub, tx, directory, book, live)
+    return Settled(entries, book.posted, told)
 
 
-def settle_apart(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> list[Posted]:
+def settle_apart(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     """As `settle`, each event behind a savepoint of its own: one that breaks is parked, the others go on."""
-    posted: list[Posted] = []
+    settled = Settled([], [], 0)
     for entry in entries:
         try:
             with tx.begin_nested():
-                posted += settle(hub, tx, [entry])
+                settled += settle(hub, tx, [entry])
         except sa.exc.OperationalError:
             raise
         except Exception as error:
             log.exception(
-                "an event is parked", action="event_parked", event_id=entry.id, connection=entry.connection
+                "an event breaks", action="event_broken", event_id=entry.id, connection=entry.connection
             )
-            entry.park(f"processing failed: {type(error).__name__}: {error}")
+            parked = copy(entry)
+            parked.park(f"processing failed: {type(error).__name__}: {error}")
             with tx.begin_nested():
-                settle(hub, tx, [entry])
-    return posted
+                settled += settle(hub, tx, [parked])
+    return settled
 
 
-Settle = Callable[["Hub", sa.Connection, Sequence[Entry]], list[Posted]]
+Settle = Callable[["Hub", sa.Connection, Sequence[Entry]], Settled]
 T = TypeVar("T")
 
 
@@ -181,7 +185,6 @@ def _isolating(attempt: Callable[[Settle], T]) -> T:
     except sa.exc.OperationalError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever one event brings must not stop the others
-        log.warning(
-            "a batch is taken apart", action="batch_isolated", error=f"{type(error).__name__}: {error}"[:500]
-        )
+        said = f"{type(error).__name__}: {error}"[:500]
+        log.warning("a batch is taken apart", action="batch_isolated", error=said)
         return attempt(settle_apart)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +25,10 @@ from hub.sdk.events import Event
 if TYPE_CHECKING:
     from hub.hub import Hub
 
+FETCHERS = 8
+"""Connections fetched from at once."""
+FETCH_BUDGET_S = 60.0
+"""How long one round of fetching may take; well within the lease of the events it works on."""
 MALFORMED = "malformed"
 """The type under which a connector hands over a bad item of an otherwise good batch."""
 AHEAD = timedelta(minutes=5)
@@ -46,6 +54,34 @@ def read(hub: Hub, row: StoredRow) -> list[Entry]:
         log.exception("a connector could not parse", action="parse_error", connection=row.connection)
         return [_unreadable(row, f"the connector failed: {type(error).__name__}: {error}")]
     return [entry for source in sources for entry in _first_reading(hub, connection, row, source)]
+
+
+def fetch_and_read(hub: Hub, claims: Sequence[sa.Row[Any]], rows: Mapping[int, StoredRow]) -> list[Entry]:
+    """Return the entries of journal rows that are due, their records fetched where they must be.
+
+    Connections are fetched from side by side, so that a slow platform holds up its own events alone. What
+    cannot be fetched within `FETCH_BUDGET_S` stays ready for the next round.
+    """
+    by_connection: dict[str, list[sa.Row[Any]]] = defaultdict(list)
+    for claim in claims:
+        by_connection[claim.connection].append(claim)
+    until = time.monotonic() + FETCH_BUDGET_S
+
+    def of_one(waiting: list[sa.Row[Any]]) -> list[Entry]:
+        return [
+            entry
+            for claim in waiting
+            for entry in (
+                read_again(hub, claim, rows.get(claim.inbox_id))
+                if time.monotonic() < until
+                else [_not_yet(hub, claim)]
+            )
+        ]
+
+    with ThreadPoolExecutor(
+        max_workers=min(len(by_connection), FETCHERS), thread_name_prefix="hub-fetch"
+    ) as pool:
+        return [entry for entries in pool.map(of_one, by_connection.values()) for entry in entries]
 
 
 def read_again(hub: Hub, claim: sa.Row[Any], row: StoredRow | None) -> list[Entry]:
@@ -152,6 +188,12 @@ def _fetch_later(entry: Entry, error: TryLater, now: datetime) -> None:
     wait = max(journal.FETCH_SCHEDULE_S[entry.attempts], error.retry_after_s or 0)
     entry.state, entry.reason = "ready", f"its record must be fetched; last try: {error.reason}"
     entry.attempts, entry.next_at = entry.attempts + 1, now + timedelta(seconds=wait)
+
+
+def _not_yet(hub: Hub, claim: sa.Row[Any]) -> Entry:
+    entry = _claimed(claim)
+    entry.state, entry.reason, entry.next_at = "ready", claim.reason, hub.clock()
+    return entry
 
 
 def _gone(entry: Entry) -> Entry:

@@ -15,7 +15,7 @@ import msgspec
 import requests
 
 from hub.connections import Connection
-from hub.sdk import ConfigError, Headers, Problem, Webhook
+from hub.sdk import ConfigError, Headers, HubError, NotVerified, Problem, Webhook
 from hub.sdk.samples import Sample, samples_of
 from hub.yamlfile import did_you_mean
 
@@ -124,6 +124,25 @@ def _set(document: Any, path: list[str], value: Any) -> None:
         document[int(path[-1])] = value
     else:
         document[path[-1]] = value
+
+
+def spoilt(connection: Connection, webhook: Webhook) -> Webhook:
+    """Return a webhook with one character of its signature changed, so that it is well formed and wrong.
+
+    Raises:
+        HubError: no header is a signature.
+    """
+    secrets = connection.live_secrets(webhook.received_at)
+    for name, value in webhook.headers.items():
+        middle = len(value) // 2
+        other = "1" if value[middle : middle + 1] == "0" else "0"
+        tried = with_headers(webhook, {name: f"{value[:middle]}{other}{value[middle + 1 :]}"})
+        try:
+            connection.connector.verify(tried, secrets)
+        except NotVerified as error:
+            if error.reason == "bad_signature":
+                return tried
+    raise HubError(f"{connection.name} has no signature to spoil")
 
 
 def with_headers(webhook: Webhook, headers: Mapping[str, str]) -> Webhook:

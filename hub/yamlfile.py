@@ -176,6 +176,8 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
             case "extra_forbidden":
                 fix = did_you_mean(name, _valid_keys(model, keys[:-1]))
                 found.append(document.problem(keys, f"unknown key {name!r}", fix, of_key=True))
+            case "default_factory_not_called":
+                continue  # the default is made of a setting that is faulty itself
             case "missing":
                 found.append(document.problem(keys, f"{name!r} is missing", of_key=True))
             case _:

@@ -52,7 +52,11 @@ def test_every_figure_of_the_demo_is_right_and_its_hub_ends_in_order(tmp_path, t
 def test_ctrl_c_ends_a_demo_that_keeps_serving_and_its_hub(tmp_path):
     command = "import sys, pathlib, hub.demo; sys.exit(hub.demo.run(pathlib.Path('demo'), '127.0.0.1:0', keep_serving=True))"
     with subprocess.Popen(
-        [sys.executable, "-c", command], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", command],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as demo:
         try:
             line = next(line for line in demo.stdout if "keeps serving" in line)
@@ -92,3 +96,122 @@ def test_the_morning_comes_to_the_same_in_bites_of(bite, tmp_path):
     assert fates == Counter(expected.BECAME)
     assert members == expected.MEMBERS
     assert told == {name: rows for name, (rows, _) in expected.DELIVERIES.items()}
+
+
+# The folder and the addresses.
+
+
+def test_the_demo_empties_its_own_folder(tmp_path):
+    folder = emptied(tmp_path / "demo")
+    (folder / "mappings").mkdir()
+    (folder / "mappings/old.yaml").write_text("connector: old\n")
+    assert [path.name for path in emptied(folder).iterdir()] == [MARK]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_the_demo_empties_nobody_elses(kind, tmp_path):
+    letters = tmp_path / "letters"
+    if kind == "folder":
+        letters.mkdir()
+        (letters / "to-marta.txt").write_text("Dear Marta")
+    else:
+        letters.write_text("Dear Marta")
+    with pytest.raises(ConfigError, match="name another with --folder"):
+        emptied(letters)
+    assert letters.is_file() or (letters / "to-marta.txt").read_text() == "Dear Marta"
+
+
+@pytest.mark.parametrize(
+    "listen", ["0.0.0.0:8080", "192.0.2.7:8080", "localhost", "127.0.0.1:port", "127.0.0.1:70000"]
+)
+def test_the_demo_listens_on_this_machine_only(listen):
+    with pytest.raises(ConfigError, match=r"write 127\.0\.0\.1:8080"):
+        loopback(listen)
+
+
+def test_a_port_that_is_taken_is_not_shared(taken_port):
+    assert free_port("127.0.0.1", taken_port) != taken_port
+
+
+# The story.
+
+
+def test_every_connector_has_a_part_in_the_morning(tmp_path):
+    kinds = plugins.load().connectors
+    hub_file = write_files(tmp_path, listen="127.0.0.1:1", sink="http://127.0.0.1:2", connectors=kinds)
+    hub = open_hub(hub_file)
+    playing = {hub.connections[step.connection].connector.name for step in MORNING}
+    names = {
+        name: {f"{s.type}~{s.variant}".rstrip("~") for s in samples_of(c.connector)}
+        for name, c in hub.connections.items()
+    }
+    hub.close()
+    assert playing == set(kinds)
+    assert all(step.sample in names[step.connection] for step in MORNING)
+
+
+@pytest.mark.parametrize("hours", range(25))
+def test_the_morning_is_over_whenever_the_demo_runs(hours):
+    now = NOW + timedelta(hours=hours)
+    midnight = last_morning(now)
+    assert all(now - timedelta(hours=38) < happened(step, midnight) < now for step in MORNING)
+
+
+# The played platforms.
+
+
+def test_a_call_to_no_played_platform_is_noticed():
+    with Sink(NOW) as sink:
+        assert requests.get(f"{sink.url}/v9/unheard-of", timeout=5).status_code == 404
+    assert (sink.lost, sink.seen) == (["GET /v9/unheard-of"], [])
+
+
+def test_the_till_adds_up_what_it_is_told_and_others_keep_the_last_word():
+    with Sink(NOW) as sink:
+        for points in (50, -4):
+            body = {"idempotency_key": "k", "adjust_points": {"points": points}}
+            requests.post(f"{sink.url}/v2/loyalty/accounts/loyalty-anna/adjust", json=body, timeout=5)
+            body = {"properties": {"loyalty_points": str(points)}}
+            requests.patch(f"{sink.url}/crm/v3/objects/contacts/anna%40example.com", json=body, timeout=5)
+    assert shown(sink.seen) == {("till", "loyalty-anna"): 46, ("crm", "anna@example.com"): -4}
+
+
+# What it says.
+
+
+@pytest.fixture
+def summary(tmp_path):
+    return Summary(Console(file=io.StringIO(), width=160), tmp_path)
+
+
+def said(summary: Summary) -> str:
+    return summary.console.file.getvalue()
+
+
+def test_a_figure_that_is_off_is_marked_and_named(summary):
+    account = Account("Ben", ["till"], [("goods", 8)], pending=8, active=0)
+    summary.members([account])
+    assert "8 ✗ 9" in said(summary)
+    assert "Ben, pending: 8, and 9 was expected" in summary.faults
+    assert "members: Noor Haddad: nothing, expected 1" in summary.faults
+
+
+def test_an_event_or_refusal_nobody_foresaw_is_off_too(summary):
+    summary.became([Fate("stuck", "till", "payment.created", "")])
+    summary.arrived(Counter(), Counter({("till", "stale_timestamp"): 1}))
+    assert "events stuck: 1, and 0 was expected" in summary.faults
+    assert "refused: till, stale_timestamp: 1, expected nothing" in summary.faults
+
+
+def test_a_platform_that_shows_another_balance_is_off(summary):
+    summary.deliveries(Counter(), [], [])
+    assert "shown at the platform: shop, 7340188266789: nothing, expected 75" in summary.faults
+
+
+def test_the_arithmetic_of_a_member_can_be_read():
+    account = Account("Marta", [], [("welcome", 50), ("goods", 1061), ("goods", -18)], 1043, 50)
+    assert account.sum == "welcome 50, goods 1,061 - 18"
+
+
+def test_every_call_the_demo_counts_is_one_a_platform_knows():
+    assert {*expected.READS, *expected.AGAIN} <= {route.does for route in ROUTES}

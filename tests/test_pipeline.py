@@ -191,6 +191,16 @@ def test_a_guest_s_order_is_claimed_by_whoever_proves_to_own_the_address(open_be
     assert_sound(bench)
 
 
+def test_an_order_and_its_claim_may_come_in_one_transaction(open_bench):
+    bench = open_bench()
+    bench.send("app", "purchase.paid", order("A1") | {"data.member": {"email": "tomas.reyes@example.org"}})
+    bench.send("app", "member.created", {"data.member.email_verified": True})
+    bench.work()
+
+    assert points(bench) == {"brew-20418": 33}
+    assert_sound(bench)
+
+
 def test_an_unverified_address_claims_nothing(open_bench):
     bench = open_bench()
     bench.play("app", "purchase.paid", order("A1") | {"data.member": {"email": "tomas.reyes@example.org"}})
@@ -399,3 +409,77 @@ def test_on_sqlite_two_loops_never_process_the_same_place(sqlite, tmp_path):
             pytest.fail("the place was taken twice")
     assert rows(bench, sa.select(cursor.c.position)) == [(1,)]
     bench.hub.close()
+
+
+def test_what_cannot_be_told_becomes_a_dead_letter_and_the_points_stay(open_bench, tmp_path):
+    mappings = tmp_path / "hub" / "mappings"
+    mappings.mkdir(parents=True)
+    (mappings / "standard_webhooks.yaml").write_text(
+        SHIPPED.read_text().replace("'email': member.email", "'email': member.ids.nowhere")
+    )
+    bench = open_bench()
+    bench.play("app", "purchase.paid", order("A1"))
+
+    assert points(bench) == {"brew-20417": 33}
+    (letter,) = rows(bench, sa.select(outbox))
+    assert letter.state == "dead"
+    assert "standard_webhooks.yaml:" in letter.reason
+    assert "data" in letter.reason
+
+
+def test_a_bad_item_of_a_batch_parks_and_the_others_count(open_bench, monkeypatch):
+    program = PROGRAM + '  - {id: deals, trigger: deal.won, points: "7", credit: [beans]}\n'
+    bench = open_bench(CRM, program=program)
+    connector = bench.hub.connections["crm"].connector
+    deal = {"id": "9", "amount": "10", "deal_currency_code": "EUR", "hs_is_closed_won": "true"}
+
+    def fetch(self, source, client):
+        return {"deal": deal, "contact": {"id": "77"}, "change": source.payload, "portal_id": 1}
+
+    monkeypatch.setattr(type(connector), "fetch", fetch)
+    whole = bench.webhook("crm", "deal.propertyChange")
+    broken = replace(whole, body=b"[7," + whole.body.strip().removeprefix(b"["))
+    broken = replace(broken, headers=Headers(connector.sign(broken, b"crm-secret")))
+    pipeline.accept(bench.hub.connections["crm"], broken, bench.hub.inbox)
+    bench.work()
+
+    assert points(bench) == {"77": 7}
+    assert sorted(state for _, state in states(bench)) == ["done", "parked"]
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_deal_reopened_gives_its_points_back_and_won_again_has_them_again(open_bench, monkeypatch, again):
+    program = PROGRAM + '  - {id: deals, trigger: deal.won, points: "12", credit: [beans]}\n'
+    bench = open_bench(CRM, program=program)
+    connector = bench.hub.connections["crm"].connector
+    stage = {"won": "false"}
+
+    def fetch(self, source, client):
+        deal = {"id": "9", "amount": "10", "deal_currency_code": "EUR", "hs_is_closed_won": stage["won"]}
+        return {"deal": deal, "contact": {"id": "77"}, "change": source.payload, "portal_id": 1}
+
+    monkeypatch.setattr(type(connector), "fetch", fetch)
+    balances = []
+    for number, won in enumerate(["false", "true", "false", "true"] if again else ["false", "true", "false"]):
+        stage["won"] = won
+        bench.play("crm", "deal.propertyChange", {"0.eventId": number, "0.occurredAt": 1790000000000 + number})
+        balances.append(points(bench).get("77", 0))
+
+    assert balances == [0, 12, 0, 12][: len(balances)]
+    assert_sound(bench)
+
+
+@pytest.mark.parametrize("order_of_arrival", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_purchase_refund_and_cancellation_end_alike_in_every_order(open_bench, order_of_arrival):
+    bench = open_bench()
+    told = [
+        ("app", "purchase.paid", order("A1", net=3350, gross=3350)),
+        ("app", "purchase.refunded", refund("R1", "A1", 1000)),
+        ("app", "purchase.cancelled", {"data.order.id": "A1"}),
+    ]
+    for number in order_of_arrival:
+        bench.play(*told[number])
+
+    assert points(bench) == {"brew-20417": 0}
+    assert {state for _, state in states(bench)} == {"done"}
+    assert_sound(bench)

@@ -32,6 +32,8 @@ def explained(error: Exception) -> tuple[int, list[str]] | None:
         return 2, [heading, *(f"  {problem}" for problem in error.problems)]
     if isinstance(error, OperationalError):
         return 1, [f"hub: the database does not answer: {error.orig}"]
+    if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+        return 1, ["hub: PostgreSQL needs its driver: pip install 'points-hub[postgresql]'"]
     if isinstance(error, HubError):
         return 1, [f"hub: {error}"]
     return None

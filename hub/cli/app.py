@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from hub import __version__
 from hub.cli import events, files, ledger, outbox, sending
-from hub.cli.common import DEFAULT, AsJson, ConfigPath, opened, say, show
+from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
     name="hub",
@@ -20,20 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group, name in (
-    (files.mappings, "mappings"),
-    (files.connectors, "connectors"),
-    (events.inbox, "inbox"),
-    (outbox.outbox, "outbox"),
-    (ledger.members, "members"),
-    (ledger.ledger, "ledger"),
-    (ledger.db, "db"),
-):
-    app.add_typer(group, name=name)
-app.command("check")(files.check)
-app.command("init")(files.init)
-app.command("send")(sending.send)
-app.command("why")(events.why)
 
 
 def _version(wanted: bool) -> None:
@@ -44,29 +29,18 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def top(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print it.", is_eager=True, callback=_version)
+    ] = False,
 ) -> None:
     del version
 
 
 @app.command()
-def serve(
-    config: ConfigPath = DEFAULT,
-    listen: Annotated[str, typer.Option(help="Address instead of hub.yaml's: 0.0.0.0:8080.")] = "",
-    workers: Annotated[int, typer.Option(min=1, help="Processes; more than one only on PostgreSQL.")] = 1,
-) -> None:
-    """Receive webhooks and do all the work, in one process."""
-    from hub.config import check_config
-    from hub.web.server import serve as serve_hub
-
-    address = check_config(config, os.environ)
-    host, _, port = (listen or address).rpartition(":")
-    serve_hub(config.resolve(), host, int(port), workers=workers)
-
-
-@app.command()
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="End after the summary; fail when a figure is off.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the summary; fail when a figure is off.")
+    ] = False,
     folder: Annotated[Path, typer.Option(help="Where its files go; emptied first.")] = Path("demo-data"),
     listen: Annotated[str, typer.Option(help="Where the demo hub listens.")] = "127.0.0.1:8080",
 ) -> None:
@@ -76,14 +50,65 @@ def demo(
     sys.exit(run(folder, listen, keep_serving=not once))
 
 
+app.command("init")(files.init)
+app.command("check")(files.check)
+
+
 @app.command()
-def doctor(config: ConfigPath = DEFAULT, as_json: AsJson = False, offline: Annotated[bool, typer.Option(help="Call no platform.")] = False) -> None:
-    """Name what is misconfigured, and the fix."""
+def serve(
+    config: ConfigPath = DEFAULT,
+    listen: Annotated[str, typer.Option(help="Address instead of hub.yaml's: 0.0.0.0:8080.")] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Processes; more than one only on PostgreSQL.")] = 1,
+) -> None:
+    """Receive webhooks and do all the work, in one process."""
+    from hub.hub import read_files
+    from hub.web.server import serve as serve_hub
+
+    # Read here as well as in the server's processes: what is wrong is told once, before anything starts.
+    read = read_files(config)
+    host, _, port = (listen or read.config.file.listen).rpartition(":")
+    for warning in read.warnings:
+        say(f"warning: {warning}", style="yellow")
+    if not host or not port.isdigit():
+        raise typer.BadParameter(f"{listen!r} is no address; write 127.0.0.1:8080", param_hint="--listen")
+    addresses = f"{read.config.file.public_url.rstrip('/')}/webhooks/<connection>"
+    say(
+        f"Points Hub listens on http://{host}:{port} for {addresses}; try `hub send`, `hub doctor`; Ctrl-C ends it"
+    )
+    sys.stdout.flush()
+    serve_hub(config.resolve(), host, int(port), workers=workers)
+
+
+app.command("send")(sending.send)
+app.command("why")(events.why)
+
+
+@app.command()
+def doctor(
+    config: ConfigPath = DEFAULT,
+    offline: Annotated[bool, typer.Option("--offline", help="Call no platform.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Name what is misconfigured or stuck, and the fix of each; exit 1 when something is bad."""
+    from dataclasses import asdict
+
     from hub.doctor import examine
 
-    rows = examine(opened(config), offline=offline)
-    show((row.as_dict() for row in rows), ["state", "what", "said", "fix"], as_json=as_json)
+    rows = examine(config, offline=offline)
+    show(map(asdict, rows), ["state", "what", "said", "fix"], as_json=as_json)
     raise typer.Exit(1 if any(row.state == "bad" for row in rows) else 0)
+
+
+for group, name in (
+    (events.inbox, "inbox"),
+    (outbox.outbox, "outbox"),
+    (ledger.members, "members"),
+    (ledger.ledger, "ledger"),
+    (files.connectors, "connectors"),
+    (files.mappings, "mappings"),
+    (ledger.db, "db"),
+):
+    app.add_typer(group, name=name)
 
 
 @app.command()

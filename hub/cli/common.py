@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hub.storage import Database
 
 ConfigPath = Annotated[
-    Path, typer.Option("--config", "-c", envvar="HUB_CONFIG", help="The hub.yaml to work with.", show_default=True)
+    Path,
+    typer.Option("--config", "-c", envvar="HUB_CONFIG", help="The hub.yaml to work with.", show_default=True),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON lines for scripts.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="The most rows.")]
@@ -78,7 +79,9 @@ def opened(config: Path) -> Iterator[Opened]:
     database = Database(read.database)
     try:
         if any(current != head for current, head in status(database).values()):
-            raise HubError("the database has not this version's tables yet: run `hub db upgrade`, or `hub serve`")
+            raise HubError(
+                "the database has not this version's tables yet: run `hub db upgrade`, or `hub serve`"
+            )
         yield Opened(read, database)
     finally:
         database.close()
@@ -151,7 +154,9 @@ def show(
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        cells = (Text(plain(row.get(c)), STYLES.get(str(row.get(c)), "") if c == "state" else "") for c in columns)
+        cells = (
+            Text(plain(row.get(c)), STYLES.get(str(row.get(c)), "") if c == "state" else "") for c in columns
+        )
         table.add_row(*cells)
     console().print(table)
     return len(rows)
@@ -175,12 +180,12 @@ def json_of(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a value as a person reads it; times are this machine's."""
+    """Return a value as a person reads it; times in UTC."""
     match value:
         case None:
             return ""
         case datetime():
-            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         case bool():
             return "yes" if value else "no"
         case bytes():

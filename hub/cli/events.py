@@ -28,14 +28,18 @@ from hub.cli.common import (
 
 inbox = typer.Typer(help="Webhooks that came in, and what became of them.", no_args_is_help=True)
 
-InboxId = Annotated[int, typer.Argument(metavar="ID", help="A webhook's number, as `hub inbox list` shows it.")]
+InboxId = Annotated[
+    int, typer.Argument(metavar="ID", help="A webhook's number, as `hub inbox list` shows it.")
+]
 
 
 @inbox.command("list")
 def list_inbox(
     config: ConfigPath = DEFAULT,
     connection: OfConnection = "",
-    state: Annotated[str, typer.Option(help="Only with an event in this state: parked, waiting, done ...")] = "",
+    state: Annotated[
+        str, typer.Option(help="Only with an event in this state: parked, waiting, done ...")
+    ] = "",
     since: Since = "",
     after: Annotated[int | None, typer.Option(help="The last id of the page before.")] = None,
     limit: Limit = 50,
@@ -51,10 +55,18 @@ def list_inbox(
     with opened(config) as hub:
         if state:
             with hub.database.read() as tx:
-                chosen = journal.webhooks_in(tx, state, of=connection, since=ago(since), after=after, limit=limit)
+                chosen = journal.webhooks_in(
+                    tx, state, of=connection, since=ago(since), after=after, limit=limit
+                )
         with hub.database.read_inbox() as tx:
             listed = webhooks.list_rows(
-                tx, of=connection or None, since=ago(since), after=after, ids=chosen, limit=limit, newest_first=True
+                tx,
+                of=connection or None,
+                since=ago(since),
+                after=after,
+                ids=chosen,
+                limit=limit,
+                newest_first=True,
             )
         ids = [row.id for row in listed]
         fates: dict[int, list[journal.Fate]] = defaultdict(list)
@@ -79,7 +91,9 @@ def list_inbox(
 def show_webhook(
     webhook: InboxId,
     config: ConfigPath = DEFAULT,
-    body: Annotated[bool, typer.Option("--body", help="Print the body too. It may hold personal data.")] = False,
+    body: Annotated[
+        bool, typer.Option("--body", help="Print the body too. It may hold personal data.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one webhook: its facts, the headers that were kept, and what became of its events."""
@@ -114,7 +128,8 @@ def show_webhook(
 @inbox.command("replay")
 def replay_webhooks(
     webhooks: Annotated[
-        list[int] | None, typer.Argument(metavar="[ID]...", help="Numbers of webhooks; none is all in --state.")
+        list[int] | None,
+        typer.Argument(metavar="[ID]...", help="Numbers of webhooks; none is all in --state."),
     ] = None,
     config: ConfigPath = DEFAULT,
     state: Annotated[
@@ -186,7 +201,9 @@ def refused(
 
 
 def why(
-    reference: Annotated[str, typer.Argument(help="The id of a posting, an event or a delivery, or a fact key.")],
+    reference: Annotated[
+        str, typer.Argument(help="The id of a posting, an event or a delivery, or a fact key.")
+    ],
     config: ConfigPath = DEFAULT,
     as_json: AsJson = False,
 ) -> None:

@@ -2,146 +2,240 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hub.cli.common import DEFAULT, AsJson, ConfigPath, Since, ago, opened, say, show
+from hub.cli.common import DEFAULT, AsJson, ConfigPath, Limit, Since, ago, configured, now, opened, say, show
 
 mappings = typer.Typer(help="Check, try and compare mapping files.", no_args_is_help=True)
 connectors = typer.Typer(help="The platforms that can be connected.", no_args_is_help=True)
 
+MappingPath = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A mapping file.", exists=True, dir_okay=False)
+]
+Connection = Annotated[
+    str, typer.Option(help="Whose events; needed where several connections use the connector.")
+]
+
 
 def check(config: ConfigPath = DEFAULT) -> None:
-    """Check hub.yaml, the mappings and the programme without starting anything."""
-    from hub.config import check_config
+    """Check hub.yaml, the mappings and the programme, and print every problem; touch nothing."""
     from hub.hub import read_files
 
-    check_config(config, os.environ)
     files = read_files(config)
     for warning in files.warnings:
-        say(f"[yellow]{warning}[/yellow]")
-    say(f"{config}: {len(files.config.connections)} connections, all files are sound")
+        say(f"warning: {warning}", style="yellow")
+    count = len(files.config.connections)
+    say(f"{config}, its mappings and its programme are sound ({count} connection{'s' if count != 1 else ''})")
 
 
-def init(folder: Path, connector: Annotated[list[str] | None, typer.Option(help="Platforms to connect.")] = None) -> None:
-    """Write hub.yaml, program.yaml and mapping files to start from into a new folder."""
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to put the files.")] = Path(),
+    connector: Annotated[
+        list[str] | None, typer.Option("--connector", help="A platform to connect; give it once for each.")
+    ] = None,
+) -> None:
+    """Write hub.yaml, program.yaml and the mapping files to start from."""
+    from hub import plugins
     from hub.config import shipped_mapping
     from hub.rules import SAMPLE_PROGRAM
-    from hub.starting import hub_yaml
+    from hub.sdk import HubError
+    from hub.starting import starter
+    from hub.yamlfile import did_you_mean
 
-    if (folder / "hub.yaml").exists():
-        raise typer.BadParameter(f"{folder / 'hub.yaml'} is there already")
-    chosen = connector or ["standard_webhooks"]
-    text = hub_yaml(chosen)
-    (folder / "mappings").mkdir(parents=True, exist_ok=True)
+    found = plugins.load().connectors
+    chosen = list(dict.fromkeys(connector or ["standard_webhooks"]))
     for name in chosen:
-        shutil.copy(shipped_mapping(name), folder / "mappings" / f"{name}.yaml")
-    shutil.copy(SAMPLE_PROGRAM, folder / "program.yaml")
+        if name not in found:
+            raise HubError(f"no connector is named {name!r}; {did_you_mean(name, found)}")
+    targets = {folder / "program.yaml": SAMPLE_PROGRAM} | {
+        folder / "mappings" / f"{name}.yaml": shipped_mapping(name) for name in chosen
+    }
+    there = [path for path in (folder / "hub.yaml", *targets) if path.exists()]
+    if there:
+        raise HubError(f"{there[0]} is there already, and stays as it is; choose another folder")
+    text, variables = starter([found[name] for name in chosen])
+    for target, source in targets.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
     (folder / "hub.yaml").write_text(text, encoding="utf-8")
-    say(f"wrote {folder}/hub.yaml, program.yaml and {len(chosen)} mapping file(s)")
-    say(f"set the variables it names, then: hub check -c {folder}/hub.yaml && hub serve -c {folder}/hub.yaml")
+    for path in (folder / "hub.yaml", *targets):
+        say(f"wrote {path}")
+    where = f" -c {folder / 'hub.yaml'}" if folder != Path() else ""
+    say("next: set these variables, with what the platforms show you, then check and serve:")
+    for variable in variables:
+        say(f"  export {variable}=...")
+    say(f"  hub check{where} && hub serve{where}")
 
 
 @connectors.command("list")
 def list_connectors(as_json: AsJson = False) -> None:
     """List the connectors that are installed."""
     from hub import plugins
+    from hub.sdk import Connector
 
     found = plugins.load()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "label": kind.label,
-            "inbound": bool(kind.events) or bool(kind.signed),
+            "inbound": kind.parse is not Connector.parse,
             "outbound": bool(kind.actions),
-            "actions": ", ".join(kind.actions),
+            "events": dict(kind.events),
+            "actions": list(kind.actions),
             "api_version": kind.api_version,
-            "verified_on": kind.verified_on.isoformat(),
+            "verified_on": kind.verified_on,
+            "docs_url": kind.docs_url,
         }
         for name, kind in sorted(found.connectors.items())
     ]
-    show(rows, ["name", "label", "inbound", "outbound", "actions", "api_version", "verified_on"], as_json=as_json)
+    if not as_json:
+        rows = [{**row, "actions": ", ".join(row["actions"])} for row in rows]
+    columns = ["name", "label", "inbound", "outbound", "actions", "api_version", "verified_on"]
+    show(rows, columns, as_json=as_json)
     for name, reason in found.broken.items():
-        say(f"[red]{name} was set aside: {reason}[/red]")
+        say(f"{name} was set aside: {reason}", style="red")
 
 
 @mappings.command("check")
-def check_mappings(files: list[Path]) -> None:
+def check_mappings(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="None: those that hub.yaml uses.")
+    ] = None,
+    config: ConfigPath = DEFAULT,
+) -> None:
     """Check mapping files; print every problem with its line."""
-    from hub import plugins
-    from hub.mapping import load
     from hub.sdk import ConfigError, Problem
-    from hub.yamlfile import did_you_mean, read
 
-    kinds = plugins.load().connectors
     problems: list[Problem] = []
-    for file in files:
+    for file in files or sorted(set(configured(config).mappings.values())):
         try:
-            document = read(file)
-            name = document.value.get("connector") if isinstance(document.value, dict) else None
-            if name not in kinds:
-                place = document.place(("connector",))
-                fix = did_you_mean(str(name), kinds)
-                raise ConfigError([Problem(str(file), *place, f"no connector is named {name!r}", fix)])
-            mapping = load(file, kinds[name])
-            for warning in mapping.warnings:
-                say(f"[yellow]{warning}[/yellow]")
-            say(f"{file}: sound, version {mapping.version[:12]}")
+            mapping = _load(file)
         except ConfigError as error:
             problems += error.problems
+            continue
+        for warning in mapping.warnings:
+            say(f"warning: {warning}", style="yellow")
+        say(f"{file}: sound, version {mapping.version[:12]}")
     if problems:
         raise ConfigError(problems)
 
 
 @mappings.command("try")
 def try_mapping(
-    file: Path,
-    event: Annotated[str, typer.Option(help="An event's id, or the path of a body.")],
+    file: MappingPath,
+    event: Annotated[
+        str,
+        typer.Option(
+            help="A stored event's id, the path of a body, or a sample's name as `hub send` has it."
+        ),
+    ],
     config: ConfigPath = DEFAULT,
-    connection: Annotated[str, typer.Option(help="With a body: the connection it would come from.")] = "",
-    event_type: Annotated[str, typer.Option("--type", help="With a body: the event type, where a header tells it.")] = "",
+    connection: Connection = "",
+    event_type: Annotated[
+        str, typer.Option("--type", help="With a body: the event type, where a header tells it.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show how a mapping file reads one event: every field, its line and its value."""
-    from hub.mapping import explain, load
-    from hub.trying import source_of
+    from hub import trying
+    from hub.mapping import Ignored, explain
 
-    hub = opened(config)
-    name, source = source_of(hub, event, connection, event_type)
-    mapping = load(file, type(hub.connections[name].connector))
-    rules = explain(mapping, source, name)
-    rows: list[dict[str, Any]] = []
-    for rule in rules:
-        for field in ([rule.condition] if rule.condition else []) + rule.fields:
-            value = f"error: {field.error}" if field.error else field.value
-            rows.append({"emits": rule.emit, "line": field.line, "field": field.path, "value": value, "from": field.expression})
-    show(rows, ["emits", "line", "field", "value", "from"], as_json=as_json)
-    if not rules:
-        say(str(getattr(mapping.apply(source, connection=name), "reason", "nothing")))
-    failed = [rule.error for rule in rules if rule.error]
-    for error in failed:
-        say(f"[red]{error}[/red]")
+    mapping = _load(file)
+    read = configured(config)
+    source = trying.connection_for(read, mapping.connector, connection)
+    if identifier := trying.uuid_of(event):
+        with opened(config) as hub:
+            sources = [trying.stored_source(hub.database, source, identifier)]
+    elif Path(event).is_file():
+        sources = trying.saved_sources(source, Path(event), event_type, now())
+    else:
+        sources = trying.sample_sources(source, event, now())
+    failed = False
+    for each in sources:
+        rules = explain(mapping, each, source.name)
+        rows: list[dict[str, Any]] = []
+        for rule in rules:
+            for field in [*([rule.condition] if rule.condition else []), *rule.fields]:
+                value = f"error: {field.error}" if field.error and not field.optional else field.value
+                rows.append(
+                    {
+                        "emits": rule.emit,
+                        "line": field.line,
+                        "field": field.path,
+                        "value": value,
+                        "from": field.expression,
+                    }
+                )
+        show(
+            rows, ["emits", "line", "field", "value", "from"], as_json=as_json, title=f"{each.type} {each.id}"
+        )
+        if each.notification:
+            say("this webhook only names a record: try it with a stored event's id, whose record was fetched")
+        elif not rules and isinstance(ignored := mapping.apply(each, source.name), Ignored):
+            say(ignored.reason)
+        for error in filter(None, (rule.error for rule in rules)):
+            failed = True
+            say(f"it would be parked: {error}", style="red")
     raise typer.Exit(1 if failed else 0)
 
 
 @mappings.command("diff")
 def diff_mapping(
-    file: Path,
-    connection: Annotated[str, typer.Option(help="Whose stored events to read.")],
-    since: Since = "7d",
+    file: MappingPath,
     config: ConfigPath = DEFAULT,
+    connection: Connection = "",
+    since: Since = "7d",
+    limit: Limit = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a changed mapping file would have made of stored events."""
-    from hub.mapping import diff, load
-    from hub.trying import stored_sources
+    """Show which stored events a mapping file would read differently from how they were read."""
+    from hub import trying
+    from hub.mapping import diff
 
-    hub = opened(config)
-    new = load(file, type(hub.connections[connection].connector))
-    changes = list(diff(hub.mapping(connection), new, stored_sources(hub, connection, ago(since)), connection=connection))
-    show(({"event": c.event.id, "type": c.event.type, "was": c.was, "becomes": c.becomes} for c in changes), ["event", "type", "was", "becomes"], as_json=as_json)
-    say(f"{len(changes)} of the stored events would be read differently")
+    new = _load(file)
+    with opened(config) as hub:
+        source = trying.connection_for(hub.config, new.connector, connection)
+        rows, seen = [], 0
+        for old, events in trying.stored_sources(hub.database, source, ago(since), limit):
+            listed = list(events)
+            seen += len(listed)
+            for change in diff(old, new, listed, source.name):
+                rows += [
+                    {
+                        "event": change.event.id,
+                        "type": change.event.type,
+                        "field": path,
+                        "was": change.was.get(path),
+                        "becomes": change.becomes.get(path),
+                    }
+                    for path in dict.fromkeys([*change.was, *change.becomes])
+                ]
+    show(
+        rows,
+        ["event", "type", "field", "was", "becomes"],
+        as_json=as_json,
+        empty="no event would be read differently",
+    )
+    if not as_json:
+        changed = len({row["event"] for row in rows})
+        say(f"{changed} of {seen} stored event(s) would be read differently")
+
+
+def _load(file: Path) -> Any:
+    """Return the mapping in a file, checked for the connector it names."""
+    from hub import plugins
+    from hub.mapping import load
+    from hub.sdk import ConfigError
+    from hub.yamlfile import did_you_mean, read
+
+    kinds = plugins.load().connectors
+    document = read(file)
+    name = document.value.get("connector") if isinstance(document.value, dict) else None
+    if name not in kinds:
+        message = f"no connector is named {name!r}" if name else "`connector` is missing"
+        raise ConfigError([document.problem(("connector",), message, did_you_mean(str(name), kinds))])
+    return load(file, kinds[name])

@@ -34,7 +34,10 @@ SWEEP_LAG = timedelta(minutes=10)
 @members.command("show")
 def show_member(
     reference: Annotated[
-        str, typer.Argument(metavar="MEMBER", help="An id, connection:external id, an e-mail address or a phone number.")
+        str,
+        typer.Argument(
+            metavar="MEMBER", help="An id, connection:external id, an e-mail address or a phone number."
+        ),
     ],
     config: ConfigPath = DEFAULT,
     limit: Limit = 10,
@@ -48,7 +51,9 @@ def show_member(
     with opened(config) as hub, hub.database.read() as tx:
         found = people.find(tx, reference)
         if not found:
-            raise HubError(f"no member is known as {reference!r}; try connection:external id, or an e-mail address")
+            raise HubError(
+                f"no member is known as {reference!r}; try connection:external id, or an e-mail address"
+            )
         person = people.person(tx, found[0])
         balances = books.balances(tx, person.id)
         lots = books.open_lots(tx, person.id)
@@ -57,15 +62,26 @@ def show_member(
         lists = {"balances": balances, "lots": lots, "postings": postings, "also_known": found[1:]}
         say(json_of({**asdict(person), **lists}))
         return
-    known: dict[str, Any] = {**asdict(person), "ids": ", ".join(f"{source}:{value}" for source, value in person.ids)}
+    known: dict[str, Any] = {
+        **asdict(person),
+        "ids": ", ".join(f"{source}:{value}" for source, value in person.ids),
+    }
     known |= known.pop("contacts")
     show_one(known, title=f"member {person.id}")
     if len(found) > 1:
         say(f"others gave {reference} too: {', '.join(found[1:])}", style="yellow")
-    show(map(asdict, balances), ["wallet", "active", "pending", "held", "debt"], title="balance", empty="no points yet")
+    show(
+        map(asdict, balances),
+        ["wallet", "active", "pending", "held", "debt"],
+        title="balance",
+        empty="no points yet",
+    )
     columns = ["wallet", "active", "pending", "held", "available_at", "expires_at", "posting"]
     show(map(asdict, lots), columns, title="lots", empty="none open")
-    rows = [{**asdict(p), "points": ", ".join(f"{n:+} {wallet}" for wallet, n in p.points.items())} for p in postings]
+    rows = [
+        {**asdict(p), "points": ", ".join(f"{n:+} {wallet}" for wallet, n in p.points.items())}
+        for p in postings
+    ]
     show(rows, ["seq", "posted_at", "kind", "points", "key", "id"], title="last postings", empty="none")
 
 
@@ -83,7 +99,12 @@ def verify_ledger(config: ConfigPath = DEFAULT, as_json: AsJson = False) -> None
             now() - SWEEP_LAG,
             lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    show(map(asdict, report.findings), ["invariant", "name", "sentence", "ids"], as_json=as_json, empty="nothing is wrong")
+    show(
+        map(asdict, report.findings),
+        ["invariant", "name", "sentence", "ids"],
+        as_json=as_json,
+        empty="nothing is wrong",
+    )
     if not as_json:
         say(f"{report.postings} postings of {report.members} members, {len(report.findings)} finding(s)")
     raise typer.Exit(1 if report.findings else 0)
@@ -101,7 +122,12 @@ def database_status(config: ConfigPath = DEFAULT, as_json: AsJson = False) -> No
     finally:
         database.close()
     rows = [
-        {"part": part, "current": current or "empty", "wanted": head, "state": "ok" if current == head else "behind"}
+        {
+            "part": part,
+            "current": current or "empty",
+            "wanted": head,
+            "state": "ok" if current == head else "behind",
+        }
         for part, (current, head) in found.items()
     ]
     show(rows, ["part", "current", "wanted", "state"], as_json=as_json)

@@ -76,7 +76,9 @@ def show_delivery(
         return
     show_one(_fields(found.delivery), title=f"delivery {found.delivery.id}")
     for attempt in found.attempts:
-        say(f"attempt {attempt.n}, {attempt.at:%Y-%m-%d %H:%M:%S} UTC, {attempt.elapsed_ms} ms: {attempt.outcome}")
+        say(
+            f"attempt {attempt.n}, {attempt.at:%Y-%m-%d %H:%M:%S} UTC, {attempt.elapsed_ms} ms: {attempt.outcome}"
+        )
         if attempt.reason:
             say(f"  {attempt.reason}")
         for call in attempt.exchanges:
@@ -98,8 +100,9 @@ def replay_deliveries(
 ) -> None:
     """Send dead deliveries again, oldest first, each with the idempotency key it had."""
     from hub import outbox as deliveries
+    from hub.outbox.queries import REPLAYABLE
 
-    one_of(state, deliveries.REPLAYABLE, "state that can be sent again")
+    one_of(state, REPLAYABLE, "state that can be sent again")
     wanted = deliveries.Filters(connection=connection, state=state, member=member, since=ago(since))
     with opened(config) as hub, hub.database.write() as tx:
         replayed = deliveries.replay(tx, wanted, now(), cap=limit, dry_run=dry_run)

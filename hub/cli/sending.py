@@ -18,7 +18,9 @@ def send(
     ] = None,
     to: Annotated[str, typer.Option(help="Where the hub is; empty: where hub.yaml lets it listen.")] = "",
     secret: Annotated[str, typer.Option(help="Sign with this instead of the connection's secret.")] = "",
-    bad_signature: Annotated[bool, typer.Option("--bad-signature", help="Spoil the signature: expect 401.")] = False,
+    bad_signature: Annotated[
+        bool, typer.Option("--bad-signature", help="Spoil the signature: expect 401.")
+    ] = False,
     times: Annotated[int, typer.Option(min=1, max=10_000, help="Deliver the same webhook so often.")] = 1,
     curl: Annotated[bool, typer.Option("--curl", help="Print the curl command instead of sending.")] = False,
 ) -> None:
@@ -32,7 +34,10 @@ def send(
     read = configured(config)
     source = connection_named(read, connection)
     if not event:
-        show(({"type": s.type, "variant": s.variant} for s in samples_of(source.connector)), ["type", "variant"])
+        show(
+            ({"type": s.type, "variant": s.variant} for s in samples_of(source.connector)),
+            ["type", "variant"],
+        )
         return
     event_type, _, variant = event.partition("~")
     body = sending.changed(sending.sample(source, event_type, variant), dict(map(_assignment, values or ())))
@@ -50,9 +55,13 @@ def send(
             try:
                 answer = sending.post(webhook, base, session)
             except requests.RequestException as error:
-                raise HubError(f"nobody answers at {base} ({type(error).__name__}); does `hub serve` run?") from error
+                raise HubError(
+                    f"nobody answers at {base} ({type(error).__name__}); does `hub serve` run?"
+                ) from error
             took_ms = round(answer.elapsed.total_seconds() * 1000)
-            say(f"{answer.status_code} {answer.reason} in {took_ms} ms{f': {answer.text}' if answer.text else ''}")
+            say(
+                f"{answer.status_code} {answer.reason} in {took_ms} ms{f': {answer.text}' if answer.text else ''}"
+            )
             as_expected &= answer.status_code == 401 if bad_signature else answer.ok
     raise typer.Exit(0 if as_expected else 1)
 

@@ -9,6 +9,7 @@ process of its own; webhooks are signed as the platforms sign them, and reach it
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -70,7 +71,7 @@ def run(folder: Path, listen: str, *, keep_serving: bool) -> int:
             played = play(config.connections, base, midnight)
             with console.status("The hub finishes its work ..."):
                 settled(database)
-            summary = Summary(console)
+            summary = Summary(console, folder)
             summary.morning(midnight, played)
             show(summary, database, base, sink)
             summary.faults += [f"the hub logged an error: {said}" for said in hub.errors()]
@@ -136,27 +137,37 @@ def next_steps(console: Console, database: Database, hub_file: Path, base: str) 
     """Print what to look at now; `base` is empty where the hub is about to end."""
     with database.read() as connection:
         posting = outcome.last_reversal(connection)
+    hub, given = command(), f"-c {hub_file}"
     steps = [
-        ("why points moved", f"hub why {posting} -c {hub_file}"),
-        ("why one was refused", f"hub inbox refused --explain -c {hub_file}"),
-        ("who has what", f"hub members list -c {hub_file}"),
-        ("does it add up", f"hub ledger verify -c {hub_file}"),
+        ("why points moved", f"{hub} why {posting} {given}"),
+        ("why one was refused", f"{hub} inbox refused --explain {given}"),
+        ("what is parked", f"{hub} inbox list --state parked {given}"),
+        ("what is in a balance", f"{hub} members show marta@example.com {given}"),
+        ("send one yourself", f"{hub} send shop orders/paid --set id=77 {given}"),
     ]
     if base:
         steps += [
             ("is it well", f"{base}/readyz"),
             ("figures", f"{base}/metrics"),
             (
-                "mend the parked one",
-                f"edit {hub_file.parent}/mappings/generic_hmac.yaml: under order.completed, write",
+                "mend what is parked",
+                f"edit {hub_file.parent}/mappings/generic_hmac.yaml: let order.completed end with",
             ),
-            ("", "`optional: [member.id, member.email]` and save; it is read again by itself"),
-            ("change the worth", f"edit {hub_file.parent}/program.yaml; it counts from then on"),
+            ("", "optional: [member.id, member.email]   and save: the event is read again by itself"),
+            ("change what is earned", f"edit {hub_file.parent}/program.yaml: it counts from then on"),
         ]
     console.print("[bold]5. Next[/bold]")
     for what, how in steps:
-        console.print(f"  [dim]{what:<20}[/dim] {escape(how)}", soft_wrap=True)
+        console.print(f"  [dim]{what:<22}[/dim]{escape(how)}", soft_wrap=True)
     console.print()
+
+
+def command() -> str:
+    """Return how to call `hub` in this shell: by its name, or by its place in a virtual environment."""
+    if shutil.which("hub"):
+        return "hub"
+    place = Path(sys.executable).with_name("hub")
+    return str(place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -18,16 +19,23 @@ from hub.demo.outcome import FATES, Account, Counts, Fate
 from hub.demo.sink import ROUTES, Seen, shown
 from hub.ledger import Report
 
+WORDS = {"email": "verified e-mail"}
+"""What an identity's source is called, where it is not a connection's name."""
+
 
 class Summary:
     """Prints tables and remembers which figures were off.
 
     Attributes:
         faults: the figures that were off, as sentences.
+
+    Args:
+        folder: the demo's; paths inside it are shown short.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, folder: Path) -> None:
         self.console = console
+        self._folder = f"{folder.resolve()}/"
         self.faults: list[str] = []
 
     def figure(self, what: str, found: Any, wanted: Any) -> str:
@@ -38,10 +46,9 @@ class Summary:
         return f"[bold red]{_text(found)} ✗ {_text(wanted)}[/bold red]"
 
     def table(
-        self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()
+        self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Collection[int] = ()
     ) -> None:
-        """Print one table; `numbers` are the columns set to the right."""
-        numbers = set(numbers)
+        """Print one table; the columns `numbers` are set to the right."""
         table = Table(
             title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
         )
@@ -97,25 +104,24 @@ class Summary:
 
     def became(self, fates: Sequence[Fate]) -> None:
         counted = Counter(each.fate for each in fates)
-        reasons = {
-            "parked": [each.reason for each in fates if each.fate == "parked"],
-            "ignored": [f"{each.connection}: {each.type}" for each in fates if each.fate == "ignored"],
-            "told before": [
-                f"{each.connection}: {each.reason}" for each in fates if each.fate == "told before"
-            ],
-        }
         rows = [
             (
                 fate,
                 self.figure(f"events {fate}", counted[fate], expected.BECAME.get(fate, 0)),
-                said
-                + "".join(
-                    f"\n[dim]{escape(reason)}[/dim]" for reason in dict.fromkeys(reasons.get(fate, []))
-                ),
+                "\n".join([said, *(f"[dim]{escape(why)}[/dim]" for why in self._reasons(fates, fate))]),
             )
             for fate, said in {**FATES, **dict.fromkeys(counted.keys() - FATES.keys(), "")}.items()
         ]
         self.table("2. What became of it", ["", "events", ""], rows, {1})
+
+    def _reasons(self, fates: Sequence[Fate], fate: str) -> list[str]:
+        """Return why events came to this, each reason once; points that were posted speak for themselves."""
+        told = [f"{each.connection}: {each.reason}" for each in fates if each.fate == fate and each.reason]
+        return [
+            why.replace(self._folder, "") + (f" ({count} times)" if count > 1 else "")
+            for why, count in Counter(told).items()
+            if fate != "posted"
+        ]
 
     def members(self, accounts: Sequence[Account]) -> None:
         found = {account.name: account for account in accounts}
@@ -126,7 +132,9 @@ class Summary:
             rows.append(
                 (
                     escape(name),
-                    ", ".join(account.known_at),
+                    ", ".join(
+                        WORDS.get(place, place) for place in sorted(account.known_at, key=WORDS.__contains__)
+                    ),
                     account.sum,
                     self.figure(f"{name}, pending", account.pending, pending),
                     self.figure(f"{name}, active", account.active, active),
@@ -200,15 +208,16 @@ class Summary:
             rows.append(
                 (
                     route.connection,
-                    f"{route.method} {calls[0].path.partition('?')[0]}" if calls else route.method,
                     route.does,
                     self.figure(f"{route.connection}, calls to {route.does!r}", len(calls), wanted),
                     told,
                     ", ".join(f"{count} x {status}" for status, count in sorted(answers.items())),
+                    _short(f"{route.method} {calls[0].path}" if calls else ""),
                 )
             )
-        columns = ["connection", "request (the first of its kind)", "to", "calls", "keys", "answers"]
-        self.table("   What the platforms saw", columns, rows, {3, 4})
+        columns = ["connection", "was called to", "calls", "keys", "answers", "first call"]
+        title = "   What the platforms saw (keys: different idempotency keys among the calls)"
+        self.table(title, columns, rows, {2, 3})
 
     def _compare(self, what: str, found: Mapping[Any, int], wanted: Mapping[Any, int]) -> None:
         """Note every figure that is off, shown in a table or not."""
@@ -233,3 +242,7 @@ class Summary:
 
 def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _short(path: str) -> str:
+    return f"[dim]{escape(path[:31])}{'…' if len(path) > 31 else ''}[/dim]"

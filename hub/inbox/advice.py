@@ -20,7 +20,10 @@ _FOUND = (
         "signed for the address",
         "make `public_url`, or this connection's `url`, in hub.yaml exactly what the platform calls",
     ),
-    ("the signature in", "choose the platform's own way to sign, or set the encoding in the connection's settings"),
+    (
+        "the signature in",
+        "choose the platform's own way to sign, or set the encoding in the connection's settings",
+    ),
     ("signed for the same body", "let the proxy in front of the hub pass bodies on byte by byte"),
 )
 """How each sentence of the diagnosis begins -> the next step."""

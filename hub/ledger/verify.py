@@ -91,14 +91,19 @@ def verify(database: Database, now: datetime, progress: Progress | None = None) 
     with database.read() as connection:
         if not database.is_sqlite:  # there one transaction is one view already
             connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        findings = check_invariants(connection, now)
-        total = connection.scalar(sa.select(sa.func.count()).select_from(posting)) or 0
-        chains = _Chains()
-        for done, page in _pages(connection):
-            chains.check(connection, page)
-            if progress:
-                progress(done, total)
-        chains.end()
+        return inspect(connection, now, progress)
+
+
+def inspect(connection: sa.Connection, now: datetime, progress: Progress | None = None) -> Report:
+    """As `verify`, of what one connection sees."""
+    findings = check_invariants(connection, now)
+    total = connection.scalar(sa.select(sa.func.count()).select_from(posting)) or 0
+    chains = _Chains()
+    for done, page in _pages(connection):
+        chains.check(connection, page)
+        if progress:
+            progress(done, total)
+    chains.end()
     return Report([*findings, *chains.findings], total, chains.members)
 
 

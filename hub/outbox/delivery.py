@@ -23,6 +23,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         dedupe: why there is one of it; a second delivery of the same name is dropped.
         target: the record it overwrites. Of several unsent ones only the newest (highest id) is sent, so those
             who add deliveries for one target must do so in turn: under the member's lock.
+        failed: why it cannot be made; it is written as a dead letter, for a person to see.
         id: also the idempotency key of every try.
     """
 
@@ -35,25 +36,28 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     member: str | None = None
     event: str | None = None
     posting: str | None = None
+    failed: str = ""
     id: str = msgspec.field(default_factory=new_id)
 
 
 def add(connection: sa.Connection, deliveries: Iterable[Delivery]) -> None:
     """Write deliveries in the caller's transaction; those whose `dedupe` exists are passed over."""
-    rows = [
-        {
-            **msgspec.structs.asdict(delivery),
-            # An empty name is no record: two calls without one have nothing to do with each other.
-            "target": delivery.target or None,
-            "state": "ready",
-            "next_at": delivery.created_at,
-        }
-        for delivery in deliveries
-    ]
+    rows = [_row(delivery) for delivery in deliveries]
     if rows:
         connection.execute(
             insert_new(connection, outbox).on_conflict_do_nothing(index_elements=["dedupe"]), rows
         )
+
+
+def _row(delivery: Delivery) -> dict[str, Any]:
+    row = msgspec.structs.asdict(delivery)
+    failed = row.pop("failed")
+    # An empty name is no record: two calls without one have nothing to do with each other.
+    row["target"] = delivery.target or None
+    row["state"], row["reason"] = ("dead", failed) if failed else ("ready", "")
+    row["next_at"] = None if failed else delivery.created_at
+    row["done_at"] = delivery.created_at if failed else None
+    return row
 
 
 def target_of(action: Action, params: Mapping[str, Any]) -> str | None:

@@ -134,6 +134,7 @@ def serving() -> Iterator[TillServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 5
+        disable_nagle_algorithm = True
 
         def do(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -147,7 +148,7 @@ def serving() -> Iterator[TillServer]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST = do_PUT = do
+        do_GET = do_POST = do_PUT = do  # noqa: N815 - names of http.server
 
         def log_message(self, *_):
             pass
@@ -175,6 +176,9 @@ def serving() -> Iterator[TillServer]:
 def till() -> Iterator[TillServer]:
     with serving() as server:
         yield server
+
+
+PLENTY = Rate(100_000, 100_000)
 
 
 class Watch:
@@ -207,9 +211,7 @@ class Bench:
     dead: list[dict] = field(default_factory=list)
     alert_connection: str = "slack"
 
-    def connect(
-        self, name: str, *, concurrency: int = 4, rate: Rate = Rate(100_000, 100_000), **settings
-    ) -> Connection:
+    def connect(self, name: str, *, concurrency: int = 4, rate: Rate = PLENTY, **settings) -> Connection:
         connector = Till.with_settings(**{"api_base": self.till.url, **settings})
         secrets = (Secret(SIGNING_SECRET),)
         made = Connection(
