@@ -256,7 +256,8 @@ class _Reader:
                 f"'secret_key' is missing, and the tokens of {oauth[0]} are encrypted with it",
                 'add `secret_key: "${HUB_SECRET_KEY}"`, any long random text',
             )
-        names = (self.document.value.get("connections") or {}).keys()  # those with faults have a name too
+        written = self.document.value.get("connections")
+        names = written if isinstance(written, dict) else {}  # those with faults have a name too
         if self.file.alerts and self.file.alerts not in names:
             self.complain(
                 ("alerts",),

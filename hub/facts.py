@@ -11,7 +11,10 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from hub.storage import Many
 from hub.storage.tables import fact
+
+_INSERT = Many(lambda insert: insert(fact))
 
 
 class Conflict(Exception):
@@ -69,4 +72,4 @@ class Facts:
                 transaction has to be tried again, and will find the fact told.
         """
         if self._new:
-            self._connection.execute(fact.insert(), sorted(self._new, key=lambda row: row["key"]))
+            _INSERT(self._connection, sorted(self._new, key=lambda row: row["key"]))

@@ -27,6 +27,7 @@ import sqlalchemy as sa
 import zstandard
 
 from hub.sdk.events import Event
+from hub.storage import Many
 from hub.storage.tables import event
 from hub.values import Posted
 
@@ -135,8 +136,7 @@ def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
     """Write entries, new and changed, in two statements."""
     new = [_row(entry) for entry in entries if not entry.stored]
     changed = [_row(entry) for entry in entries if entry.stored]
-    if new:
-        connection.execute(event.insert(), new)
+    _INSERT(connection, new)
     if changed:
         fields: dict[str, Any] = {n: sa.bindparam(f"b_{n}") for n in changed[0] if n not in ("id", "payload")}
         # What was fetched once stays: a later try that reads nothing new keeps it.
@@ -145,6 +145,9 @@ def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:
         connection.execute(
             statement, [{f"b_{name}": value for name, value in row.items()} for row in changed]
         )
+
+
+_INSERT = Many(lambda insert: insert(event))
 
 
 def wake_waiting(connection: sa.Connection, facts: Iterable[str], now: datetime) -> int:

@@ -120,7 +120,10 @@ def _event(hub: Known, tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
     for rule in explain(counted(tx, row.mapping_version, connection), source, row.connection):
         condition = [rule.condition] if rule.condition else []
         for field in [*condition, *rule.fields]:
-            yield Line(2, f"line {field.line}: {field.path} = {_said(field)}   ({' '.join(field.expression.split())})")
+            yield Line(
+                2,
+                f"line {field.line}: {field.path} = {_said(field)}   ({' '.join(field.expression.split())})",
+            )
 
 
 def _posting(tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:

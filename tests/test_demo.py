@@ -17,13 +17,14 @@ from rich.console import Console
 
 from hub import ledger, pipeline, plugins
 from hub.demo import expected, outcome, run, webhook_of
+from hub.demo.child import Served
 from hub.demo.folder import MARK, emptied, free_port, loopback, write_files
 from hub.demo.morning import MORNING, happened, last_morning
 from hub.demo.outcome import Account, Fate
 from hub.demo.show import Summary
 from hub.demo.sink import ROUTES, Sink, shown
 from hub.hub import open_hub
-from hub.sdk import ConfigError
+from hub.sdk import ConfigError, HubError
 from hub.sdk.samples import samples_of
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -68,6 +69,16 @@ def test_ctrl_c_ends_a_demo_that_keeps_serving_and_its_hub(tmp_path):
             demo.terminate()
     with pytest.raises(requests.ConnectionError):
         requests.get(base, timeout=5)
+
+
+def test_a_hub_that_does_not_start_says_why(tmp_path):
+    hub_file = tmp_path / "hub.yaml"
+    hub_file.write_text("public_url: nowhere\n")
+    with (
+        Served(hub_file, "http://127.0.0.1:9") as hub,
+        pytest.raises(HubError, match="'nowhere' is not an address"),
+    ):
+        hub.wait_ready()
 
 
 # The same morning, in other bites: what comes of it must not hang on how events fall into transactions.

@@ -18,7 +18,7 @@ from hub.inbox.inbox import Outcome
 from hub.web.app import create_app
 from hub.web.server import THREADS, serve
 
-COMMIT_DELAY_S = 0.25
+COMMIT_DELAY_S = 0.1
 """A commit as slow as a busy disk's: what is answered in this time and not committed must be missed afterwards."""
 
 

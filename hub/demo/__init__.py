@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,8 +64,11 @@ def run(folder: Path, listen: str, *, keep_serving: bool) -> int:
         connectors = plugins.load().connectors
         hub_file = write_files(folder, listen=f"{host}:{port}", sink=sink.url, connectors=connectors)
         config = load_config(hub_file, connectors, os.environ)
-        database = Database(config.database)
-        with Served(hub_file, base) as hub, ending_in_order():
+        with (
+            closing(Database(config.database)) as database,
+            ending_in_order(),
+            Served(hub_file, base) as hub,
+        ):
             hub.wait_ready()
             console.print(f"A hub is being served at {base}; its files are in {folder}.\n")
             played = play(config.connections, base, midnight)
@@ -80,7 +83,6 @@ def run(folder: Path, listen: str, *, keep_serving: bool) -> int:
             if keep_serving:
                 wait_for_interrupt(console, hub)
             status = hub.stop()
-        database.close()
     if status:
         console.print(f"[bold red]✗ The hub did not end in order: status {status}; see {hub.log}[/bold red]")
     return 1 if summary.faults or status else 0

@@ -37,14 +37,15 @@ def emptied(folder: Path) -> Path:
 
 
 def write_files(folder: Path, *, listen: str, sink: str, connectors: Iterable[str]) -> Path:
-    """Write hub.yaml, program.yaml and a copy of each connector's mapping; return the path of hub.yaml."""
+    """Write hub.yaml, program.yaml and a copy of each connector's shipped mapping; return the path of hub.yaml."""
     text = (FILES / "hub.yaml").read_text(encoding="utf-8")
     hub_file = folder / "hub.yaml"
     hub_file.write_text(text.replace("<listen>", listen).replace("<sink>", sink), encoding="utf-8")
     shutil.copy(FILES / "program.yaml", folder / "program.yaml")
     (folder / "mappings").mkdir()
-    for name in connectors:
-        shutil.copy(shipped_mapping(name), folder / "mappings" / f"{name}.yaml")
+    for mapping in map(shipped_mapping, connectors):
+        if mapping.is_file():
+            shutil.copy(mapping, folder / "mappings" / mapping.name)
     return hub_file
 
 

@@ -23,6 +23,10 @@ WORDS = {"email": "verified e-mail"}
 """What an identity's source is called, where it is not a connection's name."""
 
 
+WIDE = 118
+"""Columns of a terminal in which the addresses of calls fit, too."""
+
+
 class Summary:
     """Prints tables and remembers which figures were off.
 
@@ -192,7 +196,7 @@ class Summary:
 
     def _routes(self, states: Counts, seen: Sequence[Seen]) -> None:
         """What the played platforms saw. Each delivery is one effect, whatever the number of calls."""
-        rows = []
+        rows: list[Sequence[str]] = []
         for route in ROUTES:
             calls = [each for each in seen if each.route is route]
             keys = {each.key for each in calls if each.key}
@@ -216,6 +220,8 @@ class Summary:
                 )
             )
         columns = ["connection", "was called to", "calls", "keys", "answers", "first call"]
+        if self.console.width < WIDE:
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
         title = "   What the platforms saw (keys: different idempotency keys among the calls)"
         self.table(title, columns, rows, {2, 3})
 

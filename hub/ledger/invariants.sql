@@ -81,6 +81,12 @@ FROM (
 GROUP BY member, wallet, bucket
 HAVING SUM(amount) <> 0;
 
+-- lots_have_members (7)
+-- Every lot belongs to a member.
+SELECT lot.id AS lot
+FROM lot LEFT JOIN member ON member.id = lot.member
+WHERE member.id IS NULL;
+
 -- moves_explain_lots (8)
 -- What a lot has in a bucket is the sum of its moves.
 SELECT lot, bucket, SUM(amount) AS excess

@@ -87,7 +87,9 @@ def complete(connection: sa.Connection, account: Account) -> None:
     account.complete = True
 
 
-_OPEN_LOTS: sa.Select[Any] = sa.select(*LOT_COLUMNS).where(sa.text("pending + active + held > 0"))  # as the index says it
+_OPEN_LOTS: sa.Select[Any] = sa.select(*LOT_COLUMNS).where(
+    sa.text("pending + active + held > 0")
+)  # as the index says it
 
 
 def _lots(

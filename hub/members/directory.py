@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from hub.ids import new_id
 from hub.sdk.events import MemberRef
-from hub.storage import insert_new
+from hub.storage import Many
 from hub.storage.tables import contact, event, hint, identity, member
 
 Key = tuple[str, str]
@@ -141,26 +141,13 @@ class Directory:
 
         Call it as often as others need to see the rows; each row is written once.
         """
-        execute = self._connection.execute
-        if self._new_members:
-            execute(member.insert(), self._new_members)
+        _NEW_MEMBERS(self._connection, self._new_members)
         if self._new_identities:
-            execute(
-                identity.insert(), sorted(self._new_identities, key=lambda row: (row["source"], row["value"]))
-            )
+            in_order = sorted(self._new_identities, key=lambda row: (row["source"], row["value"]))
+            _NEW_IDENTITIES(self._connection, in_order)
             self._wake_claimed()
-        if self._told:
-            statement = insert_new(self._connection, contact)
-            execute(
-                statement.on_conflict_do_update(
-                    index_elements=["member", "kind"],
-                    set_={"value": statement.excluded.value, "event": statement.excluded.event},
-                    where=contact.c.value != statement.excluded.value,
-                ),
-                [self._told[key] for key in sorted(self._told)],
-            )
-        if self._hints:
-            execute(insert_new(self._connection, hint).on_conflict_do_nothing(), self._hints)
+        _TELL(self._connection, [self._told[key] for key in sorted(self._told)])
+        _HINT(self._connection, self._hints)
         self._new_members, self._new_identities, self._told, self._hints = [], [], {}, []
 
     def _wake_claimed(self) -> None:
@@ -216,3 +203,18 @@ class Directory:
                 self._told[owner, kind] = {"member": owner, "kind": kind, "value": value, "event": event_id}
                 if owner in self._contacts:
                     self._contacts[owner][kind] = value
+
+
+def _tell(insert: Callable[[sa.Table], Any]) -> Any:
+    statement = insert(contact)
+    return statement.on_conflict_do_update(
+        index_elements=["member", "kind"],
+        set_={"value": statement.excluded.value, "event": statement.excluded.event},
+        where=contact.c.value != statement.excluded.value,
+    )
+
+
+_NEW_MEMBERS = Many(lambda insert: insert(member))
+_NEW_IDENTITIES = Many(lambda insert: insert(identity))
+_TELL = Many(_tell)
+_HINT = Many(lambda insert: insert(hint).on_conflict_do_nothing())

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from hub.ids import new_id
 from hub.sdk import Action
-from hub.storage import insert_new
+from hub.storage import Many
 from hub.storage.tables import outbox
 
 
@@ -42,11 +42,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 def add(connection: sa.Connection, deliveries: Iterable[Delivery]) -> None:
     """Write deliveries in the caller's transaction; those whose `dedupe` exists are passed over."""
-    rows = [_row(delivery) for delivery in deliveries]
-    if rows:
-        connection.execute(
-            insert_new(connection, outbox).on_conflict_do_nothing(index_elements=["dedupe"]), rows
-        )
+    _INSERT(connection, [_row(delivery) for delivery in deliveries])
+
+
+_INSERT = Many(lambda insert: insert(outbox).on_conflict_do_nothing(index_elements=["dedupe"]))
 
 
 def _row(delivery: Delivery) -> dict[str, Any]:

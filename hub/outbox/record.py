@@ -79,7 +79,7 @@ def record(
     """
     locked = connection.execute(LOCK, {"ids": [outcome.job.id for outcome in outcomes]})
     ours = {row.id: row.fence for row in locked}
-    counted = [outcome for outcome in outcomes if outcome.job.id in ours]
+    counted = [outcome for outcome in outcomes if ours.get(outcome.job.id) == outcome.job.fence]
     _release(connection, [outcome.job.id for outcome in counted if outcome.verdict == "released"])
     counted = [outcome for outcome in counted if outcome.verdict != "released"]
     if not counted:

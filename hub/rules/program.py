@@ -17,7 +17,7 @@ from hub.expressions import Activation, Environment, Expression, ExpressionError
 from hub.rules.amounts import PAYS, Left, amounts_of, half_up, reduce_to
 from hub.rules.schema import ProgramFile, Rule
 from hub.sdk.errors import ConfigError, PricingError, Problem
-from hub.sdk.events import CATALOGUE, TAKES_BACK, Event, model_of
+from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
 from hub.values import Award
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, parse, read, validate
 
@@ -173,7 +173,7 @@ class _Checker:
             )
         if (rule.rate is None) == (rule.points is None):
             self.complain(at, f"rule {rule.id!r} needs either `rate` or `points`")
-        if rule.rate is not None and rule.trigger not in PAYS:
+        if rule.rate is not None and self.earns(rule.trigger) and rule.trigger not in PAYS:
             fix = f"use `points`; a rate can price {', '.join(sorted(PAYS))}"
             self.complain((*at, "rate"), f"{rule.trigger} has no amount of money", fix, of_key=True)
         for n, wallet in enumerate(rule.credit):
@@ -190,19 +190,20 @@ class _Checker:
             )
             return Compiled(rule, wallets, None, None)
         env = environment(rule.trigger)
-        points = None if rule.points is None else str(rule.points)
         return Compiled(
             rule,
             wallets,
             self.expression(env, (*at, "if"), rule.if_, "bool", "true or false") if rule.if_ else None,
-            self.expression(env, (*at, "points"), points, "int", "a whole number")
-            if points is not None
+            self.expression(env, (*at, "points"), rule.points, "int", "a whole number")
+            if rule.points is not None
             else None,
         )
 
     @staticmethod
     def earns(trigger: str) -> bool:
-        return model_of(trigger) is not None and trigger != "custom" and trigger not in TAKES_BACK
+        """Return whether it is an event, and tells something new instead of changing what another one told."""
+        model = model_of(trigger)
+        return model is not None and trigger != CustomEvent.name and "of" not in model.__struct_fields__
 
     def expression(self, env: Environment, at: Keys, text: str, kind: str, wanted: str) -> Expression | None:
         try:

@@ -20,14 +20,8 @@ T = TypeVar("T")
 
 
 def _read(convert: Callable[[str], T]) -> BeforeValidator:
-    """Read a text by a function whose ValueError is shown to the admin."""
-
-    def read(value: Any) -> T:
-        if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not text")  # noqa: TRY004 - pydantic shows ValueErrors
-        return convert(value)
-
-    return BeforeValidator(read)
+    """Read a value, as the text it is in the file, by a function whose ValueError is shown to the admin."""
+    return BeforeValidator(lambda value: convert(str(value)))
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -50,6 +44,12 @@ def _price(text: str) -> tuple[int, str]:
     if minor <= 0:
         raise ValueError("the amount has to be more than zero")
     return minor, currency
+
+
+def _formula(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("write a whole number, or an expression that gives one")  # noqa: TRY004 - pydantic shows ValueErrors
+    return str(value)
 
 
 def _expiry(value: Any) -> Rolling | None:
@@ -127,7 +127,7 @@ class Rule(_Part):
     """What an event is worth.
 
     Attributes:
-        points: a CEL expression, or the number itself.
+        points: a CEL expression; the file may have the number itself.
         basis: what a rate counts, and by what refunds are measured.
         credit: wallets; empty is the file's first.
     """
@@ -136,7 +136,7 @@ class Rule(_Part):
     trigger: str
     if_: Annotated[str, Field(alias="if")] = ""
     rate: Rate | None = None
-    points: str | int | None = None
+    points: Annotated[str | None, BeforeValidator(_formula)] = None
     basis: Basis = "net"
     round: Literal["floor", "ceil", "half_up", "half_even"] = "floor"
     pending: Annotated[timedelta, _read(parse_length)] = timedelta(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,15 @@ class Database:
             threading.Event().wait(self.commit_delay_s)
 
 
-def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
-    """Return an INSERT for this dialect that can say `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    if connection.dialect.name == "sqlite":
+def insert_for(dialect: sa.Dialect) -> Callable[[sa.Table], Any]:
+    """Return the dialect's `insert`, which can say `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    if dialect.name == "sqlite":
         from sqlalchemy.dialects.sqlite import insert
     else:
         from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-    return insert(table)
+    return insert
+
+
+def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an INSERT for this dialect that can say `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    return insert_for(connection.dialect)(table)

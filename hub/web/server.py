@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -47,8 +49,16 @@ def serve(
         runtime_threads=1,
         websockets=False,
         backlog=BACKLOG,
-        factory=True,
         respawn_failed_workers=True,
         workers_kill_timeout=CLOSE_S,
         log_level=LogLevels.error,  # it warns of the 32 threads, which are meant
-    ).serve()
+    ).serve(target_loader=make)
+
+
+def make(target: str) -> Any:
+    """Return the application that `target` makes, in the worker.
+
+    Granian's own loader puts the working directory first on the path and takes it for a package if it looks
+    like one: a merchant's folder must not decide what `hub` is.
+    """
+    return resolve_name(target)()

@@ -20,11 +20,11 @@ def database(request, tmp_path):
     """An empty, migrated database, as everywhere; PostgreSQL's is made once and emptied for each test."""
     if request.param == "sqlite":
         yield from _database("sqlite", tmp_path)
-        return
-    shared = request.getfixturevalue("postgresql")
-    with shared.write() as tx:
-        tx.execute(sa.text(f"TRUNCATE {', '.join(HUB.tables)}"))
-    yield shared
+    else:
+        shared = request.getfixturevalue("postgresql")
+        with shared.write() as tx:
+            tx.execute(sa.text(f"TRUNCATE {', '.join(HUB.tables)}"))
+        yield shared
 
 
 @pytest.fixture

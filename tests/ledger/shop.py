@@ -79,7 +79,12 @@ class Shop:
         arguments = {"members": [self.member], "keys": keys, **arguments}
         with self.database.write() as tx:
             book = Book.open(
-                tx, arguments.pop("members"), now=self.now, program=self.programme, origins=origins, **arguments
+                tx,
+                arguments.pop("members"),
+                now=self.now,
+                program=self.programme,
+                origins=origins,
+                **arguments,
             )
             book.tx = tx
             yield book
@@ -141,7 +146,9 @@ class Shop:
         """Give points, expiring in so many days."""
         until = None if expires is None else self.now + timedelta(days=expires)
         with self.book(keys=[key := f"adjust:{next(self._events)}"]) as book:
-            book.adjust(self.member, WALLET, points, key=key, actor="maria", reason="goodwill", expires_at=until)
+            book.adjust(
+                self.member, WALLET, points, key=key, actor="maria", reason="goodwill", expires_at=until
+            )
 
     def later(self, days: float, *, sweep: bool = True) -> None:
         """Let time pass; by default the sweep has run since."""
@@ -163,7 +170,9 @@ class Shop:
     def balance(self, owner: str = "", wallet: str = WALLET) -> dict[str, int]:
         with self.database.read() as connection:
             row = connection.execute(
-                sa.select(balance).where(balance.c.member == (owner or self.member), balance.c.wallet == wallet)
+                sa.select(balance).where(
+                    balance.c.member == (owner or self.member), balance.c.wallet == wallet
+                )
             ).one_or_none()
         return {bucket: 0 if row is None else getattr(row, bucket) for bucket in BUCKETS}
 
@@ -177,7 +186,9 @@ class Shop:
         with self.database.read() as connection:
             rows = connection.execute(sa.select(posting).order_by(posting.c.id)).all()
             legs = connection.execute(sa.select(leg).order_by(leg.c.posting, leg.c.n)).all()
-        return [(row.kind, {part.bucket: part.delta for part in legs if part.posting == row.id}) for row in rows]
+        return [
+            (row.kind, {part.bucket: part.delta for part in legs if part.posting == row.id}) for row in rows
+        ]
 
     def lots(self) -> list[tuple[int, int]]:
         """What is left of every lot, oldest first: (pending, active)."""

@@ -28,7 +28,11 @@ def test_points_without_a_pending_time_are_active_at_once(shop):
 
 def test_rules_and_wallets_make_one_posting_with_a_lot_each(shop):
     posted = shop.earn(
-        "shop:order/1", 40, shop.award(10, rule="bonus"), shop.award(40, wallet="status"), shop.award(0, rule="nil")
+        "shop:order/1",
+        40,
+        shop.award(10, rule="bonus"),
+        shop.award(40, wallet="status"),
+        shop.award(0, rule="nil"),
     )
     assert posted.points == {"beans": 50, "status": 40}
     assert shop.lots() == [(0, 40), (0, 10), (0, 40)]
@@ -82,7 +86,9 @@ def test_the_same_fact_for_another_member_is_for_a_person_to_see(shop):
     shop.earn("shop:order/1", 40)
     other = shop.enrol()
     with pytest.raises(KeyReused), shop.book(members=[other], facts=["shop:order/1"]) as book:
-        book.earn(other, fact="shop:order/1", awards=[shop.award(40)], occurred_at=shop.now, cause=Happening("e"))
+        book.earn(
+            other, fact="shop:order/1", awards=[shop.award(40)], occurred_at=shop.now, cause=Happening("e")
+        )
     assert shop.balance(other)["active"] == 0
 
 
@@ -90,7 +96,9 @@ def test_twice_in_one_batch_is_once(shop):
     with shop.book(facts=["shop:order/1"]) as book:
         cause = shop.happening(book.tx)
         both = [
-            book.earn(shop.member, fact="shop:order/1", awards=[shop.award(40)], occurred_at=shop.now, cause=cause)
+            book.earn(
+                shop.member, fact="shop:order/1", awards=[shop.award(40)], occurred_at=shop.now, cause=cause
+            )
             for _ in range(2)
         ]
     assert both[0] == both[1]
@@ -100,12 +108,15 @@ def test_twice_in_one_batch_is_once(shop):
 
 def test_a_posting_that_was_not_committed_is_made_again(shop):
     """Seen in the wild: points granted before the mark against duplicates was committed, and again on retry."""
+
     class PowerCut(Exception):
         pass
 
     with contextlib.suppress(PowerCut), shop.book(facts=["shop:order/1"]) as book:
         cause = shop.happening(book.tx)
-        book.earn(shop.member, fact="shop:order/1", awards=[shop.award(40)], occurred_at=shop.now, cause=cause)
+        book.earn(
+            shop.member, fact="shop:order/1", awards=[shop.award(40)], occurred_at=shop.now, cause=cause
+        )
         book.flush(book.tx)
         raise PowerCut
     shop.has()
@@ -142,7 +153,9 @@ def test_batches_that_share_members_do_not_lock_each_other_out(shop):
     def work(worker: int) -> None:
         start.wait()
         for batch in range(5):
-            facts = {f"shop:order/{worker}-{batch}-{m}": m for m in (members if worker else reversed(members))}
+            facts = {
+                f"shop:order/{worker}-{batch}-{m}": m for m in (members if worker else reversed(members))
+            }
             try:
                 with shop.book(members=list(facts.values()), facts=facts) as book:
                     for fact, owner in facts.items():
@@ -197,7 +210,12 @@ def test_what_a_posting_belongs_to_is_written_with_it(shop):
 
 def test_an_operation_the_book_was_not_opened_for_says_so(shop):
     stranger = shop.enrol()
-    happened = {"fact": "shop:order/1", "awards": [shop.award(1)], "occurred_at": shop.now, "cause": Happening("e")}
+    happened = {
+        "fact": "shop:order/1",
+        "awards": [shop.award(1)],
+        "occurred_at": shop.now,
+        "cause": Happening("e"),
+    }
     with shop.book(facts=["shop:order/1"]) as book:
         with pytest.raises(LookupError, match=f"not open for member {stranger}"):
             book.earn(stranger, **happened)

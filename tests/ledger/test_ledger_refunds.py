@@ -352,12 +352,17 @@ def test_a_purchase_and_its_refund_can_come_in_one_batch(shop):
     with shop.book(facts=[ORDER, "shop:refund/7"], origins=[ORDER]) as book:
         cause, other = shop.happening(book.tx), shop.happening(book.tx)
         book.earn(
-            shop.member, fact=ORDER, awards=[shop.award(20)], occurred_at=shop.now, cause=cause, amounts=Order()
+            shop.member,
+            fact=ORDER,
+            awards=[shop.award(20)],
+            occurred_at=shop.now,
+            cause=cause,
+            amounts=Order(),
         )
         book.add_refund(ORDER, refund(3000), source="shop", cause=other)
-        book.settle_refunds(ORDER, {("base", "beans"): 15}, fact="shop:refund/7", occurred_at=shop.now, cause=other)
+        book.settle_refunds(
+            ORDER, {("base", "beans"): 15}, fact="shop:refund/7", occurred_at=shop.now, cause=other
+        )
     shop.has(active=15)
     shop.settle(ORDER, 0)
     shop.has()
-
-

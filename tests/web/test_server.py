@@ -23,8 +23,8 @@ from hub.storage import Database
 
 HERE = Path(__file__).parent
 RUN = (
-    "import sys; from hub.web.server import serve; "
-    f"serve(sys.argv[1], '127.0.0.1', int(sys.argv[2]), target={str(HERE / 'served.py') + ':create'!r})"
+    f"import sys; sys.path.insert(0, {str(HERE)!r}); from hub.web.server import serve; "
+    "serve(sys.argv[1], '127.0.0.1', int(sys.argv[2]), target='served:create')"
 )
 
 
@@ -35,12 +35,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(url: str, **env):
+def serving(url: str, folder: Path | None = None, **env):
     """Serve a database; yield the process and its port."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, url, str(port)],
         env={**os.environ, **env},
+        cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -158,7 +159,9 @@ def test_what_is_in_flight_at_the_end_is_answered_and_its_refusals_are_written(t
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    with serving(f"sqlite:///{tmp_path_factory.mktemp('served') / 'points.db'}") as (_process, port):
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "__init__.py").touch()  # a folder that looks like a package is not taken for one
+    with serving(f"sqlite:///{folder / 'points.db'}", folder) as (_process, port):
         yield port
 
 
