@@ -39,7 +39,9 @@ PROBE_S = 10.0
 SHORTEST_SECRET = 12
 """Characters; platforms make secrets of 16 and more."""
 
-_PLACEHOLDER = re.compile(r"change.?me|^your[-_ ]|example|^(secret|password)$|^x+$|^\.+$|^<.*>$|\$\{", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"change.?me|^your[-_ ]|example|^(secret|password)$|^x+$|^\.+$|^<.*>$|\$\{", re.IGNORECASE
+)
 _TEST = re.compile(r"(^|_)test(_|$)", re.IGNORECASE)
 """How platforms mark secrets of their test mode."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}

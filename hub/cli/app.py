@@ -71,12 +71,32 @@ def serve(
         say(f"warning: {warning}", style="yellow")
     if not host or not port.isdigit():
         raise typer.BadParameter(f"{listen!r} is no address; write 127.0.0.1:8080", param_hint="--listen")
+    _claim(host, int(port))
     addresses = f"{read.config.file.public_url.rstrip('/')}/webhooks/<connection>"
     say(
         f"Points Hub listens on http://{host}:{port} for {addresses}; try `hub send`, `hub doctor`; Ctrl-C ends it"
     )
     sys.stdout.flush()
     serve_hub(config.resolve(), host, int(port), workers=workers)
+
+
+def _claim(host: str, port: int) -> None:
+    """See that nobody listens there; the server itself would say so with a page of its own insides.
+
+    Raises:
+        HubError: somebody does, or it is no address of this machine.
+    """
+    import socket
+
+    from hub.sdk import HubError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), port), family=family).close()
+    except (OSError, OverflowError) as error:
+        raise HubError(
+            f"cannot listen on {host}:{port}: {error}; name another address with --listen"
+        ) from error
 
 
 app.command("send")(sending.send)

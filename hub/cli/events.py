@@ -185,9 +185,11 @@ def refused(
         show(seen if explain else rows, [], as_json=True)
         return
     show(rows, ["connection", "reason", "count"], empty="no webhook was refused")
+    if not seen:
+        return
     if not explain:
         columns = ["at", "connection", "reason", "size", "header_names"]
-        show(seen, columns, title="samples", empty="none")
+        show(seen, columns, title="samples")
         say("what went wrong with each: hub inbox refused --explain", style="dim")
         return
     for sample in seen:

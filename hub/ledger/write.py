@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from hub.ledger.draft import Draft
 from hub.ledger.records import OWNED, Account, Earning, Lot, Refund
-from hub.storage import insert_new
+from hub.storage import Many
 from hub.storage.tables import (
     PROGRAMME,
     award,
@@ -108,47 +109,44 @@ class Changes:
 
 def write(connection: sa.Connection, changes: Changes) -> None:
     """Write all changes, one statement for each table."""
-    inserts = (
-        (posting, changes.postings),
-        (leg, changes.legs),
-        (award, changes.awards),
-        (lot, [_lot(each) for each in changes.opened.values()]),
-        (lot_move, changes.moves),
-        (earning, [_earning(each) for each in changes.earnings]),
-    )
-    for table, rows in inserts:
-        if rows:
-            connection.execute(table.insert(), rows)
-    if changes.moved:
-        connection.execute(_MOVE_LOT, [_buckets(each) for each in changes.moved.values()])
-    if changes.accounts:
-        connection.execute(_MOVE_HEAD, [_head(each) for each in changes.accounts.values()])
-    if changes.wallets:
-        _upsert(connection, balance, [_balance(changes, *at) for at in sorted(changes.wallets)])
-    if told := [asdict(each) for each in changes.refunds.values() if each is not None]:
-        _upsert(connection, refund, told)
+    _POSTINGS(connection, changes.postings)
+    _LEGS(connection, changes.legs)
+    _AWARDS(connection, changes.awards)
+    _LOTS(connection, [_lot(each) for each in changes.opened.values()])
+    _LOT_MOVES(connection, changes.moves)
+    _EARNINGS(connection, [_earning(each) for each in changes.earnings])
+    _MOVE_LOTS(connection, [_buckets(each) for each in changes.moved.values()])
+    _MOVE_HEADS(connection, [_head(each) for each in changes.accounts.values()])
+    _BALANCES(connection, [_balance(changes, *at) for at in sorted(changes.wallets)])
+    _REFUNDS(connection, [asdict(each) for each in changes.refunds.values() if each is not None])
     if dropped := [at for at, each in changes.refunds.items() if each is None]:
         key = sa.tuple_(refund.c.fact, refund.c.source, refund.c.refund_id)
         connection.execute(refund.delete().where(key.in_(dropped)))
 
 
-_MOVE_LOT = (
-    lot.update()
-    .where(lot.c.id == sa.bindparam("b_id"))
-    .values({bucket: sa.bindparam(bucket) for bucket in ("pending", "active", "held")})
-)
-_MOVE_HEAD = (
-    member.update()
-    .where(member.c.id == sa.bindparam("b_id"))
-    .values({column: sa.bindparam(column) for column in ("seq", "head", "posted_at")})
-)
+def _upsert(insert: Callable[[sa.Table], Any], table: sa.Table) -> Any:
+    statement = insert(table)
+    changed = {
+        column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key
+    }
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
 
 
-def _upsert(connection: sa.Connection, table: sa.Table, rows: Rows) -> None:
-    statement = insert_new(connection, table)
-    keys = [column.name for column in table.primary_key]
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+def _change(table: sa.Table, *columns: str) -> sa.Update:
+    by_id = table.update().where(table.c.id == sa.bindparam("b_id"))
+    return by_id.values({column: sa.bindparam(column) for column in columns})
+
+
+_POSTINGS = Many(lambda insert: insert(posting))
+_LEGS = Many(lambda insert: insert(leg))
+_AWARDS = Many(lambda insert: insert(award))
+_LOTS = Many(lambda insert: insert(lot))
+_LOT_MOVES = Many(lambda insert: insert(lot_move))
+_EARNINGS = Many(lambda insert: insert(earning))
+_MOVE_LOTS = Many(lambda _insert: _change(lot, "pending", "active", "held"))
+_MOVE_HEADS = Many(lambda _insert: _change(member, "seq", "head", "posted_at"))
+_BALANCES = Many(lambda insert: _upsert(insert, balance))
+_REFUNDS = Many(lambda insert: _upsert(insert, refund))
 
 
 def _lot(opened: Lot) -> dict[str, Any]:

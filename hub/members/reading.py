@@ -83,7 +83,7 @@ def person(connection: sa.Connection, member_id: str) -> Person:
     )
     return Person(
         id=member_id,
-        ids=list(connection.execute(ids).tuples()),
-        contacts=dict(connection.execute(told).tuples().all()),
+        ids=[(source, value) for source, value in connection.execute(ids)],
+        contacts={row.kind: row.value for row in connection.execute(told)},
         **row._asdict(),
     )

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from hub.outbox.targets import READY, SENDING, replace_older, unsent_with_target
 from hub.storage.tables import attempt, outbox
 
 LEASE_S = 60
@@ -29,11 +30,7 @@ RETRY_SHARE = 0.25
 CLAIMING = sa.text("SELECT pg_advisory_xact_lock(7010, 1)")
 """One claim at a time in all processes: each must see which targets the others have just taken."""
 
-# Partial indexes are chosen only where the query spells their condition out; a bound value is not seen.
-READY: sa.ColumnElement[str] = sa.literal_column("'ready'")
-SENDING: sa.ColumnElement[str] = sa.literal_column("'sending'")
 ZERO: sa.ColumnElement[int] = sa.literal_column("0")
-
 
 TRIES = (
     sa.select(sa.func.coalesce(sa.func.max(attempt.c.n), 0))
@@ -67,10 +64,6 @@ JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "targ
 ]
 
 
-def _open_with_target(row: sa.FromClause) -> sa.ColumnElement[bool]:
-    return sa.and_(row.c.target.is_not(None), row.c.state.in_([READY, SENDING]))
-
-
 def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Return the query of one lane: what is due, oldest first, and not in the way of its own target."""
     other = outbox.alias("other")
@@ -78,7 +71,7 @@ def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
         other.c.connection == outbox.c.connection,
         other.c.action == outbox.c.action,
         other.c.target == outbox.c.target,
-        _open_with_target(other),
+        unsent_with_target(other),
         sa.or_(other.c.state == SENDING, other.c.id > outbox.c.id),
     )
     return (
@@ -132,11 +125,12 @@ def claim(
             rows += [*fresh[: due[0]], *retries[: due[1]]]
     if not rows:
         return []
-    _replace_older(connection, rows, now)
+    ids = [row.id for row in rows]
+    replace_older(connection, rows, now, keep=ids)
     lease_until = now + timedelta(seconds=LEASE_S)
     connection.execute(
         sa.update(outbox)
-        .where(outbox.c.id.in_([row.id for row in rows]))
+        .where(outbox.c.id.in_(ids))
         .values(state="sending", lease_until=lease_until, fence=outbox.c.fence + 1)
     )
     return [Job(**{**row._asdict(), "fence": row.fence + 1}, lease_until=lease_until) for row in rows]
@@ -148,29 +142,6 @@ def shared_out(most: int, fresh: int, retries: int, chance: Callable[[], float])
     quarter += chance() < most * RETRY_SHARE - quarter
     taken = min(retries, max(quarter, most - fresh))
     return min(fresh, most - taken), taken
-
-
-def _replace_older(connection: sa.Connection, rows: list[sa.Row[Any]], now: datetime) -> None:
-    """Close the older rows of the targets that are about to be sent."""
-    newest = {(row.connection, row.action, row.target): row.id for row in rows if row.target is not None}
-    if not newest:
-        return
-    key = (outbox.c.connection, outbox.c.action, outbox.c.target)
-    query = sa.select(outbox.c.id, *key).where(
-        sa.tuple_(*key).in_(list(newest)), _open_with_target(outbox), outbox.c.state == READY
-    )
-    older = {
-        row.id: f"replaced by {newer}"
-        for row in connection.execute(query)
-        if row.id < (newer := newest[row.connection, row.action, row.target])
-    }
-    if older:
-        reason = sa.case(*((outbox.c.id == old, text) for old, text in older.items()))
-        connection.execute(
-            sa.update(outbox)
-            .where(outbox.c.id.in_(list(older)))
-            .values(state="replaced", done_at=now, reason=reason)
-        )
 
 
 def expired(connection: sa.Connection, now: datetime, most: int = 500) -> list[Job]:

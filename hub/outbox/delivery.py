@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from hub.ids import new_id
+from hub.outbox.targets import replace_older
 from hub.sdk import Action
 from hub.storage import Many
 from hub.storage.tables import outbox
@@ -41,8 +42,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add(connection: sa.Connection, deliveries: Iterable[Delivery]) -> None:
-    """Write deliveries in the caller's transaction; those whose `dedupe` exists are passed over."""
-    _INSERT(connection, [_row(delivery) for delivery in deliveries])
+    """Write deliveries in the caller's transaction; those whose `dedupe` exists are passed over.
+
+    Older ones for the same targets that have not been sent become `replaced`.
+    """
+    written = list(deliveries)
+    _INSERT(connection, [_row(delivery) for delivery in written])
+    if written:
+        replace_older(connection, written, max(delivery.created_at for delivery in written))
 
 
 _INSERT = Many(lambda insert: insert(outbox).on_conflict_do_nothing(index_elements=["dedupe"]))

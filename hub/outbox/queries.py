@@ -93,7 +93,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ids: rows that are sent again.
-        outdated: rows left alone, because a newer one for the same target was sent or waits.
+        outdated: rows left alone, because a newer one for the same target was sent, waits, or is sent again now.
         more: there are more than the cap.
     """
 
@@ -195,22 +195,22 @@ def replay(
 def _newest(
     connection: sa.Connection, rows: Sequence[sa.Row[*tuple[Any, ...]]]
 ) -> dict[tuple[str, str, str], str]:
-    """Return, by connection, action and target, the newest row that was sent or will be."""
+    """Return, by connection, action and target, the newest row that was sent, will be, or is to be sent again."""
     targets = {row.target for row in rows if row.target is not None}
     if not targets:
         return {}
-    query = (
-        sa.select(outbox.c.connection, outbox.c.action, outbox.c.target, outbox.c.id)
-        .where(
-            # Rows older than the oldest replayed one cannot be newer: the primary key bounds the search.
-            outbox.c.id >= rows[0].id,
-            outbox.c.connection.in_({row.connection for row in rows}),
-            outbox.c.target.in_(targets),
-            outbox.c.state.in_(["ready", "sending", "done"]),
-        )
-        .order_by(outbox.c.id)
+    query = sa.select(outbox.c.connection, outbox.c.action, outbox.c.target, outbox.c.id).where(
+        # Rows older than the oldest replayed one cannot be newer: the primary key bounds the search.
+        outbox.c.id >= rows[0].id,
+        outbox.c.connection.in_({row.connection for row in rows}),
+        outbox.c.target.in_(targets),
+        outbox.c.state.in_(["ready", "sending", "done"]),
     )
-    return {(row.connection, row.action, row.target): row.id for row in connection.execute(query)}
+    newest = {(row.connection, row.action, row.target): row.id for row in rows if row.target is not None}
+    for row in connection.execute(query):
+        key = (row.connection, row.action, row.target)
+        newest[key] = max(row.id, newest.get(key, ""))
+    return newest
 
 
 def prune(database: Database, before: datetime) -> int:

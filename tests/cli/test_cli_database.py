@@ -9,8 +9,10 @@ import pytest
 from hub import outbox
 from hub.outbox import Delivery
 from hub.storage import Database
+from hub.storage.tables import balance
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+MEMBER = "0190aaaa-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
@@ -129,3 +131,15 @@ def test_what_is_not_there_is_said_in_a_sentence(ready, arguments, sentence):
     result = ready(*arguments)
     assert result.status == 1
     assert result.out.startswith(sentence)
+
+
+def test_a_balance_without_postings_is_a_finding(ready):
+    database = Database(f"sqlite:///{ready.folder / 'points.db'}")
+    with database.write() as tx:
+        forged = {"member": MEMBER, "wallet": "beans", "pending": 0, "active": 5, "held": 0, "debt": 0}
+        tx.execute(balance.insert().values(forged))
+    database.close()
+    result = ready("ledger", "verify", "--json")
+    assert result.status == 1
+    assert MEMBER in {row["ids"].get("member") for row in result.rows}
+    assert "finding(s)" in ready("ledger", "verify").out

@@ -148,7 +148,7 @@ def serving() -> Iterator[TillServer]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_POST = do_PUT = do  # noqa: N815 - names of http.server
+        do_GET = do_POST = do_PUT = do
 
         def log_message(self, *_):
             pass

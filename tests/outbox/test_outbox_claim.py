@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 
 import pytest
@@ -100,16 +100,37 @@ def test_old_retries_do_not_stop_first_tries_nor_the_other_way_round(bench):
         assert taken == {"new": 6, "old": 2}
 
 
-def test_only_the_newest_value_of_a_target_is_sent(bench):
+def test_a_newer_value_replaces_the_unsent_older_ones_when_it_is_written(bench):
     first, second, third = (bench.points(n) for n in (10, 20, 30))
-    bench.add(first, bench.points(7, customer="c2"), second, third)
-    assert sorted(job.params["points"] for job in bench.claim()) == [7, 30]
+    bench.add(first, bench.points(7, customer="c2"))
+    bench.add(second, third)
+    bench.add(bench.points(10))  # written before: it is dropped and replaces nothing
     assert bench.rows("dedupe", "state", "reason") == [
         ("c1:10", "replaced", f"replaced by {third.id}"),
         ("c1:20", "replaced", f"replaced by {third.id}"),
-        ("c1:30", "sending", ""),
-        ("c2:7", "sending", ""),
+        ("c1:30", "ready", ""),
+        ("c2:7", "ready", ""),
     ]
+    assert sorted(job.params["points"] for job in bench.claim()) == [7, 30]
+
+
+def test_of_values_that_were_written_at_once_only_the_newest_is_sent(bench):
+    first, second = bench.points(10), bench.points(20)
+    bench.add(first, second)
+    with bench.database.write() as tx:  # as if two transactions had not seen each other
+        tx.execute(sa.update(table).values(state="ready", reason="", done_at=None))
+    assert [job.params["points"] for job in bench.claim()] == [20]
+    assert bench.rows("state", "reason") == [("replaced", f"replaced by {second.id}"), ("sending", "")]
+
+
+def test_a_failed_value_is_not_tried_again_once_a_newer_one_waits(bench):
+    bench.add(bench.points(10))
+    [old] = bench.claim()
+    bench.add(bench.points(20))
+    bench.record(bench.outcome(old, "try_later", reason="no answer"))
+    bench.clock.on(3600)
+    assert [job.params["points"] for job in bench.claim()] == [20]
+    assert bench.rows() == ["replaced", "sending"]
 
 
 def test_a_target_is_in_flight_once_and_an_old_retry_never_follows_a_newer_value(bench):
@@ -126,6 +147,19 @@ def test_a_target_is_in_flight_once_and_an_old_retry_never_follows_a_newer_value
     assert bench.rows() == ["replaced", "done"]
     bench.clock.on(100_000)
     assert bench.claim() == []
+
+
+def test_a_claim_waits_for_the_one_before_it_and_sees_what_that_took(bench):
+    if bench.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time by nature")
+    bench.add(bench.points(10))
+    with ThreadPoolExecutor(1) as pool:
+        with bench.database.write() as tx:
+            assert len(outbox.claim(tx, bench.clock(), {"till": 10})) == 1
+            bench.add(bench.points(20))
+            second = pool.submit(bench.claim)
+            assert not wait([second], timeout=0.2).done
+        assert second.result(timeout=5) == []  # the newer value waits until the older one is told
 
 
 def test_rows_without_a_target_do_not_replace_each_other(bench):

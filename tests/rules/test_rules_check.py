@@ -86,11 +86,11 @@ def test_all_problems_between_the_parts_are_told_at_once_too():
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
-        ("{id: x, trigger: purchase.paid, points: order.net_cents}",
-         "8:45: order has no 'net_cents' (did you mean 'net_minor'?)"),
+        ("{id: x, trigger: purchase.paid, points: order.net_minr}",
+         "8:45: order has no 'net_minr' (did you mean 'net_minor'?)"),
         ("{id: x, trigger: purchase.paid, points: deal.amount_minor}", "8:45: unknown name 'deal'"),
         ("{id: x, trigger: purchase.paid, points: \"'many'\"}", "8:45: gives text, and a whole number is wanted"),
-        ("{id: x, trigger: purchase.paid, points: 1.5}", "8:41: earning.0.points: write a whole number, or an expression that gives one"),
+        ("{id: x, trigger: purchase.paid, points: 1.5}", "8:45: earning.0.points: write a whole number, or an expression that gives one"),
         ("{id: x, trigger: purchase.paid, points: 5, if: order.net_minor}", None),
         ('{id: x, trigger: purchase.paid, points: 5, if: "5"}', "8:52: gives int, and true or false is wanted"),
         ('{id: x, trigger: purchase.paid, points: 5, if: "order.net_minor > 0.5 +"}', "8:"),
