@@ -25,7 +25,7 @@ from hub.ledger.verify import check_invariants
 from hub.pipeline import process
 from hub.sdk import Headers, Webhook
 from hub.sdk.signatures import encode, hmac_digest
-from hub.storage.tables import from_us, to_us
+from hub.storage.tables import PROGRAMME, from_us, to_us
 
 MEMBERS = 200_000
 EACH = 5
@@ -109,7 +109,7 @@ def fill(hub: Hub, members: range, each: int) -> None:
         connection.execute(f"PRAGMA {pragma}")
     values = {
         "began": BEGAN, "step": STEP_US, "members": MEMBERS, "points": POINTS, "version": hub.programs.current.hash,
-        "each": each, "customer": FIRST_CUSTOMER, "start": members.start, "stop": members.stop, "by": members.step,
+        "each": each, "customer": FIRST_CUSTOMER, "programme": PROGRAMME, "start": members.start, "stop": members.stop, "by": members.step,
     }  # fmt: skip
     connection.execute("BEGIN")
     for statement in PREPARE + (POSTINGS if each else ()) + PEOPLE:
@@ -163,13 +163,13 @@ class Seal:
 PREPARE = (
     """CREATE TEMP TABLE person (m INTEGER PRIMARY KEY, id TEXT)""",
     """WITH RECURSIVE counted(m) AS (SELECT :start UNION ALL SELECT m + :by FROM counted WHERE m + :by < :stop)
-       INSERT INTO person SELECT m, printf('018f0001%024x', m) FROM counted""",
+       INSERT INTO person SELECT m, printf('018f0001-0000-7000-8000-%012x', m) FROM counted""",
     """CREATE TEMP TABLE number (m INTEGER, seq INTEGER, n INTEGER, at INTEGER, tail TEXT, member TEXT,
                                  PRIMARY KEY (m, seq)) WITHOUT ROWID""",
     """WITH RECURSIVE counted(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM counted WHERE seq < :each)
        INSERT INTO number
        SELECT m, seq, (seq - 1) * :members + m, :began + ((seq - 1) * :members + m) * :step,
-              printf('%024x', (seq - 1) * :members + m), person.id
+              printf('-0000-7000-8000-%012x', (seq - 1) * :members + m), person.id
        FROM person, counted""",
 )
 POSTINGS = (
@@ -182,7 +182,7 @@ POSTINGS = (
     """INSERT INTO leg (posting, n, owner, wallet, bucket, delta)
        SELECT '018f0002' || tail, 0, member, 'beans', 'active', :points FROM number ORDER BY n""",
     """INSERT INTO leg (posting, n, owner, wallet, bucket, delta)
-       SELECT '018f0002' || tail, 1, printf('%032x', 0), 'beans', 'issued', -:points FROM number ORDER BY n""",
+       SELECT '018f0002' || tail, 1, :programme, 'beans', 'issued', -:points FROM number ORDER BY n""",
     """INSERT INTO lot (id, member, wallet, posting, amount, pending, active, held, available_at)
        SELECT '018f0004' || tail, member, 'beans', '018f0002' || tail, :points, 0, :points, 0, at
        FROM number ORDER BY n""",

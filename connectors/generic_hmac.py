@@ -180,7 +180,7 @@ class GenericHmac(Connector):
         self.test_place, _, value = settings.test_path.partition("=")
         self.test_value = value or "true"
         places = (settings.id_path, settings.type_path, settings.time_path, self.test_place)
-        self.keep_headers = [p.removeprefix(FROM_HEADER) for p in places if p.startswith(FROM_HEADER)]  # type: ignore[misc]
+        self.keep_headers = [p.removeprefix(FROM_HEADER) for p in places if p.startswith(FROM_HEADER)]
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """Check the time, where it is signed, and the signature."""

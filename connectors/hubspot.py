@@ -230,7 +230,7 @@ class HubSpot(Connector):
 
     def crm(self, client: Client, records: str) -> Any:
         """Return the SDK's API of "contacts" or "deals". With _preload_content=False it gives our Response."""
-        from hubspot import HubSpot as Sdk  # noqa: PLC0415 - loaded only where HubSpot is used
+        from hubspot import HubSpot as Sdk
 
         sdk = Sdk(
             access_token=self.settings.access_token.get_secret_value(), host=client.base_url.rstrip("/")

@@ -376,8 +376,8 @@ def message(text: str, blocks: list[dict[str, Any]]) -> dict[str, Any]:
     """
     if not blocks:
         return {"text": escape(text)}
-    from slack_sdk.errors import SlackObjectFormationError  # noqa: PLC0415 - only who sends blocks needs it
-    from slack_sdk.models.blocks import Block  # noqa: PLC0415
+    from slack_sdk.errors import SlackObjectFormationError
+    from slack_sdk.models.blocks import Block
 
     try:
         for block in Block.parse_all(blocks):

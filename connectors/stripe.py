@@ -175,7 +175,7 @@ class Stripe(Connector):
         return f"account {account.get('id')} ({account.get('email') or 'no e-mail'}), {mode} mode"
 
     def _api(self, client: Client) -> Any:
-        import stripe  # noqa: PLC0415 - only a hub that calls Stripe pays for its SDK
+        import stripe
 
         key = self.settings.api_key.get_secret_value()
         if not key:
@@ -226,7 +226,7 @@ def stripe_errors(now: datetime) -> Iterator[None]:
     Raises:
         TryLater, Rejected: instead of any StripeError.
     """
-    import stripe  # noqa: PLC0415 - as above
+    import stripe
 
     try:
         yield

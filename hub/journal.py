@@ -33,6 +33,8 @@ from hub.values import Posted
 
 FINAL = frozenset({"done", "witness", "ignored"})
 OPEN = ("parked", "waiting", "unassigned")
+REPLAYABLE = (*OPEN, "ready", "ignored")
+"""Ignored ones too: an unknown type may be known to the mapping file by now."""
 STATES = (*sorted(FINAL), *OPEN, "ready", "fetching")
 LEASE = timedelta(minutes=2)
 FETCH_SCHEDULE_S = (2, 10, 60, 300, 1800, 7200, 21600, 43200, 86400)
@@ -312,7 +314,7 @@ def replay(
     Args:
         connection: a write transaction.
         now: aware UTC.
-        states: of OPEN, or "ready" for what would be tried again later by itself.
+        states: of REPLAYABLE; "ready" is what would be tried again later by itself.
         inbox_ids: only the events of these webhooks; empty is all.
         of: the name of a connection in hub.yaml; empty is all.
         limit: the most events.

@@ -98,6 +98,8 @@ def read_again(hub: Hub, claim: sa.Row[Any], row: StoredRow | None) -> list[Entr
     if source is None:
         entry.park("the connector no longer finds this event in its webhook")
         return [entry]
+    if _means_nothing(connection, source, entry):
+        return [entry]
     if source.notification:
         try:
             entry.fetched = journal.unpack(claim.payload) or connection.connector.fetch(
@@ -124,17 +126,26 @@ def _first_reading(hub: Hub, connection: Connection, row: StoredRow, source: Sou
         occurred_at=source.at,
         received_at=row.received_at,
     )
+    if _means_nothing(connection, source, entry):
+        return [entry]
+    if source.notification:
+        entry.state, entry.reason, entry.next_at = "ready", "its record must be fetched", row.received_at
+    else:
+        return _map(hub, connection, entry, source)
+    return [entry]
+
+
+def _means_nothing(connection: Connection, source: SourceEvent, entry: Entry) -> bool:
+    """Settle an event that no mapping file is asked about; return whether it was one."""
     if source.echo:
         entry.ignore("our own update came back")
     elif source.type == MALFORMED:
         entry.park("one of the events in this webhook is not what the platform documents")
     elif source.test and connection.live:
         entry.ignore("sent in test mode, and this connection is live")
-    elif source.notification:
-        entry.state, entry.reason, entry.next_at = "ready", "its record must be fetched", row.received_at
     else:
-        return _map(hub, connection, entry, source)
-    return [entry]
+        return False
+    return True
 
 
 def _map(hub: Hub, connection: Connection, entry: Entry, source: SourceEvent) -> list[Entry]:

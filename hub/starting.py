@@ -15,7 +15,7 @@ _HEAD = """\
 # The hub's settings. ${NAME} stands for an environment variable: secrets stay out of this file.
 # After a change: `hub check`, then start the hub again. Mapping files and program.yaml count without a restart.
 
-public_url: "${HUB_PUBLIC_URL}" # where platforms reach the hub: https://points.example.com
+public_url: "http://127.0.0.1:8080" # where platforms reach the hub; later https://points.example.com
 listen: "127.0.0.1:8080" # a proxy with TLS stands before it
 database: "sqlite:///points.db" # or postgresql://user:password@host/name
 """

@@ -133,7 +133,10 @@ def replay_webhooks(
     ] = None,
     config: ConfigPath = DEFAULT,
     state: Annotated[
-        str, typer.Option(help="parked, waiting or unassigned; with numbers, empty is all three.")
+        str,
+        typer.Option(
+            help="parked (as when empty), waiting, unassigned, ready or ignored; with numbers, empty is all of them."
+        ),
     ] = "",
     connection: OfConnection = "",
     limit: Limit = 1000,
@@ -143,9 +146,8 @@ def replay_webhooks(
     """Give events that could not be finished another chance. Nothing is ever posted twice by it."""
     from hub import journal
 
-    states = (*journal.OPEN, "ready")
-    one_of(state, states, "state that can be replayed")
-    chosen = [state] if state else list(states) if webhooks else ["parked"]
+    one_of(state, journal.REPLAYABLE, "state that can be replayed")
+    chosen = [state] if state else list(journal.REPLAYABLE) if webhooks else ["parked"]
     with opened(config) as hub, hub.database.write() as tx:
         fates = journal.replay(
             tx, now(), chosen, inbox_ids=webhooks or (), of=connection, limit=limit, dry_run=dry_run

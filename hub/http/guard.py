@@ -29,7 +29,7 @@ GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
 
 
-class AddressRefused(HTTPError):  # noqa: N818 - reads as what happened
+class AddressRefused(HTTPError):
     """The host is on no address that the hub may call."""
 
 

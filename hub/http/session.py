@@ -46,7 +46,7 @@ class GuardedSession(requests.Session):
         self.exchanges = []
         self._deadline = monotonic() + budget_s
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - its shape is given
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Say that there is nowhere to go on to."""
         return None
 

@@ -6,7 +6,6 @@ Two parts: the queries of `invariants.sql`, and each member's hash chain compute
 from __future__ import annotations
 
 import re
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -122,19 +121,12 @@ def check_invariants(connection: sa.Connection, now: datetime) -> list[Finding]:
                 invariant.number,
                 invariant.name,
                 invariant.sentence,
-                {key: _text(value) for key, value in row._mapping.items()},  # noqa: SLF001 - public in SQLAlchemy
+                {key: str(value) for key, value in row._mapping.items()},  # noqa: SLF001 - public in SQLAlchemy
             )
             for row in rows.fetchmany(MOST)
         ]
         rows.close()
     return findings
-
-
-def _text(value: Any) -> str:
-    """Return a value as people write it; SQLite keeps ids as 32 digits."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value):
-        return str(uuid.UUID(value))
-    return str(value)
 
 
 _EARNING = posting.alias("earning_posting")

@@ -15,7 +15,6 @@ from hub.cli.app import app
 
 SECRET = "whsec_YnJld2xpbmUtdGVzdHMtYnJld2xpbmUtdGVzdHM="
 ENV = {
-    "HUB_PUBLIC_URL": "https://points.example.com",
     "STANDARD_WEBHOOKS_WEBHOOK_SECRET": SECRET,
     "SHOPIFY_WEBHOOK_SECRET": "brewline-shop-webhooks",
     "SHOPIFY_SHOP": "brewline",

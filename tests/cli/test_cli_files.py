@@ -35,14 +35,14 @@ def test_check_touches_nothing(hub):
 def test_init_says_which_variables_to_set(tmp_path):
     result = Shell(tmp_path)("init", tmp_path / "new", "--connector", "shopify", config=False)
     exports = re.findall(r"export (\w+)", result.out)
-    assert exports == ["HUB_PUBLIC_URL", "SHOPIFY_WEBHOOK_SECRET", "SHOPIFY_SHOP"]
+    assert exports == ["SHOPIFY_WEBHOOK_SECRET", "SHOPIFY_SHOP"]
 
 
 def test_variables_that_are_not_set_are_told_all_at_once(tmp_path):
     result = new_hub(tmp_path / "new")("check")
     assert result.status == 2
-    assert result.out.startswith("4 problems to mend first:")
-    assert "hub.yaml:4:13: the environment variable HUB_PUBLIC_URL is not set" in result.out
+    assert result.out.startswith("3 problems to mend first:")
+    assert "the environment variable SHOPIFY_WEBHOOK_SECRET is not set" in result.out
 
 
 def test_init_never_writes_over_a_file(hub):
@@ -60,7 +60,6 @@ def test_init_knows_the_nearest_connector(tmp_path):
 
 
 VALUES = {
-    "HUB_PUBLIC_URL": "https://points.example.com",
     "QUICKBOOKS_REALM_ID": "77",
     "QUICKBOOKS_HOME_CURRENCY": "EUR",
 }

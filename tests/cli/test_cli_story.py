@@ -95,7 +95,7 @@ def _wait(base, log, server):
 def test_serve_says_where_it_listens_and_what_to_try(hub):
     first = (hub.folder / "log").read_text().splitlines()[0]
     assert first.startswith(
-        f"Points Hub listens on {hub.base} for https://points.example.com/webhooks/<connection>"
+        f"Points Hub listens on {hub.base} for http://127.0.0.1:8080/webhooks/<connection>"
     )
     assert "hub send" in first
 

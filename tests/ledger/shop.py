@@ -21,7 +21,6 @@ from hub.values import Award
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 WALLET = "beans"
-_NUMBERS = itertools.count(1)
 BUCKETS = ("pending", "active", "debt")
 
 
@@ -60,6 +59,7 @@ class Shop:
         self.database = database
         self.now = START
         self.programme = Programme()
+        self._numbers = itertools.count(1)
         self.member = self.enrol()
 
     def enrol(self, tx: sa.Connection | None = None) -> str:
@@ -92,7 +92,7 @@ class Shop:
 
     def happening(self, tx: sa.Connection, source_id: str = "") -> Happening:
         """A source event with its row in the journal."""
-        cause = Happening(source_id or f"evt_{next(_NUMBERS)}")
+        cause = Happening(source_id or f"evt_{next(self._numbers)}")
         row = {"id": cause.id, "inbox_id": 1, "connection": cause.connection, "source_id": cause.source_id}
         row |= {"part": 0, "type": "order", "occurred_at": self.now, "received_at": self.now, "state": "done"}
         tx.execute(event.insert(), row)
@@ -130,7 +130,7 @@ class Shop:
     def settle(self, of: str, keep: int | Mapping[tuple[str, str], int], *, fact: str = "", **request: Any):
         """Let an earning keep so many points (of its one rule)."""
         wanted = {("base", WALLET): keep} if isinstance(keep, int) else keep
-        fact = fact or f"{of}/refund/{next(_NUMBERS)}"
+        fact = fact or f"{of}/refund/{next(self._numbers)}"
         with self.book(facts=[fact], origins=[of], members=[]) as book:
             cause = self.happening(book.tx)
             if "refund" in request:
@@ -139,13 +139,13 @@ class Shop:
 
     def spend(self, points: int) -> None:
         """Take active points, as a redemption will."""
-        with self.book(keys=[key := f"adjust:{next(_NUMBERS)}"]) as book:
+        with self.book(keys=[key := f"adjust:{next(self._numbers)}"]) as book:
             book.adjust(self.member, WALLET, -points, key=key, actor="till", reason="redeemed at the till")
 
     def gift(self, points: int, expires: int | None = None) -> None:
         """Give points, expiring in so many days."""
         until = None if expires is None else self.now + timedelta(days=expires)
-        with self.book(keys=[key := f"adjust:{next(_NUMBERS)}"]) as book:
+        with self.book(keys=[key := f"adjust:{next(self._numbers)}"]) as book:
             book.adjust(
                 self.member, WALLET, points, key=key, actor="maria", reason="goodwill", expires_at=until
             )

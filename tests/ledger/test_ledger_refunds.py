@@ -35,10 +35,11 @@ TABLE = [
 
 @pytest.mark.parametrize(("spent", "keep", "left", "debt"), TABLE)
 def test_a_reversal_takes_its_own_points_then_the_next_to_expire_then_debt(shop, spent, keep, left, debt):
-    shop.earn("shop:order/0", shop.award(10, expires=30))
-    shop.earn(ORDER, shop.award(20, expires=60))
-    shop.earn("shop:order/2", shop.award(10, expires=90))
-    shop.earn("shop:order/3", 10)
+    shop.earn("shop:order/0", shop.award(10, available=4, expires=30))
+    shop.earn(ORDER, shop.award(20, available=3, expires=60))
+    shop.earn("shop:order/2", shop.award(10, available=2, expires=90))
+    shop.earn("shop:order/3", shop.award(10, available=1))
+    shop.later(5)
     if spent:
         shop.spend(spent)
     shop.settle(ORDER, keep)
