@@ -155,7 +155,7 @@ class Seal:
             reason="",
             legs=[(0, "member", "beans", "active", POINTS), (1, "programme", "beans", "issued", -POINTS)],
             lots=[lot_seal("beans", POINTS, from_us(at), None)],
-            awards=[(0, "base", "beans", POINTS, POINTS)],
+            awards=[(0, "base_purchase", "beans", POINTS, POINTS)],
         )
 
 
@@ -189,7 +189,7 @@ POSTINGS = (
     """INSERT INTO lot_move (posting, n, lot, bucket, delta)
        SELECT '018f0002' || tail, 0, '018f0004' || tail, 'active', :points FROM number ORDER BY n""",
     """INSERT INTO award (posting, n, origin, rule, wallet, lot, wanted, points)
-       SELECT '018f0002' || tail, 0, '018f0002' || tail, 'base', 'beans', '018f0004' || tail, :points, :points
+       SELECT '018f0002' || tail, 0, '018f0002' || tail, 'base_purchase', 'beans', '018f0004' || tail, :points, :points
        FROM number ORDER BY n""",
     """INSERT INTO earning (fact, posting, member, event, program_version, net_minor, gross_minor, currency)
        SELECT 'shopify:order/' || n, '018f0002' || tail, member, '018f0003' || tail, :version, 1000, 1070, 'EUR'

@@ -14,6 +14,7 @@ import psutil
 
 from benchmarks.report import Report
 from hub.crashtest.child import Child
+from hub.rules.program import SAMPLE_PROGRAM
 
 STARTS = 5
 SETTLE_S = 3.0
@@ -34,7 +35,7 @@ def measure(report: Report) -> None:
     with TemporaryDirectory(prefix="hub-benchmarks-") as name:
         folder = Path(name)
         (folder / "hub.yaml").write_text(HUB)
-        (folder / "program.yaml").write_text(Path(__file__).with_name("program.yaml").read_text())
+        (folder / "program.yaml").write_bytes(SAMPLE_PROGRAM.read_bytes())
         command = [sys.executable, "-m", "hub", "serve", "--config", str(folder / "hub.yaml")]
         child = Child([*command, "--listen", "127.0.0.1:{port}"], folder / "hub.log")
         first, *again = [start(child) for _ in range(1 + STARTS)]

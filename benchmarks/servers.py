@@ -21,6 +21,7 @@ from hub.hub import Hub, open_hub
 from hub.inbox import Inbox, Row
 from hub.inbox.sqlite import SqliteStore
 from hub.pipeline import accept
+from hub.rules.program import SAMPLE_PROGRAM
 from hub.sdk import Headers, Webhook
 from hub.web.app import create_app
 from hub.web.receive import public_url
@@ -28,7 +29,6 @@ from hub.web.server import serve
 from hub.web.wsgi import close_at_exit
 
 DELAY = "BENCHMARKS_COMMIT_DELAY_S"
-FILES = Path(__file__).parent
 
 
 def hello() -> Flask:
@@ -125,7 +125,7 @@ connections:
 def hub_file(folder: Path, *, fast_lane: bool = True) -> Path:
     """Write the files of a hub that a shop tells of orders and that tells the books; return hub.yaml."""
     folder.mkdir(parents=True)
-    (folder / "program.yaml").write_text((FILES / "program.yaml").read_text())
+    (folder / "program.yaml").write_bytes(SAMPLE_PROGRAM.read_bytes())
     path = folder / "hub.yaml"
     path.write_text(HUB + f"fast_lane: {str(fast_lane).lower()}\n")
     return path

@@ -161,12 +161,12 @@ class Directory:
 
     def _proofs(self, connection_name: str, ref: MemberRef) -> list[Key]:
         """Return the keys that prove who a reference means, strongest first."""
-        candidates = (
-            ("external_id", bool(ref.id), connection_name, ref.id),
-            ("verified_email", bool(ref.email) and ref.email_verified, "email", normal_email(ref.email)),
-            ("verified_phone", bool(ref.phone) and ref.phone_verified, "phone", normal_phone(ref.phone)),
-        )
-        return [(source, value) for rule, given, source, value in candidates if given and rule in self._match]
+        proofs = {
+            "external_id": ref.id and (connection_name, ref.id),
+            "verified_email": ref.email and ref.email_verified and ("email", normal_email(ref.email)),
+            "verified_phone": ref.phone and ref.phone_verified and ("phone", normal_phone(ref.phone)),
+        }
+        return [key for rule, key in proofs.items() if isinstance(key, tuple) and rule in self._match]
 
     @staticmethod
     def _addresses(ref: MemberRef) -> list[Key]:

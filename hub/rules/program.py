@@ -289,8 +289,18 @@ def _fields(shape: Any) -> tuple[str, ...]:
 
 def _plain(value: Any) -> Any:
     """Return a value as plain dicts, lists and scalars, with what is left at its default too."""
-    if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    return value
+    if not isinstance(value, msgspec.Struct):
+        return value
+    plain = msgspec.structs.asdict(value)
+    for name in _nested(type(value)):
+        plain[name] = _plain(plain[name])
+    return plain
+
+
+@cache
+def _nested(shape: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the fields that may hold more than a scalar."""
+    scalars = (str, int, bool, int | None)
+    return tuple(field.name for field in msgspec.structs.fields(shape) if field.type not in scalars)
