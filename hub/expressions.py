@@ -15,7 +15,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -163,6 +163,24 @@ class Environment:
                 place = _place(text, f"{name}.{key}")
                 raise ExpressionError(f"{name} has no {key!r}", *place, fix=did_you_mean(key, fixed))
         return Expression(text, _KINDS.get(kind.partition("<")[0], "other"), self, source, program)
+
+    def keys_read(self, variable: str, expressions: Iterable[Expression]) -> frozenset[str] | None:
+        """Return the first keys below a variable that these expressions may read; None: it may be any."""
+        whole = {variable}  # and the names that stand for it
+        texts = [expression.text for expression in expressions]
+        for name, text in self._bindings:
+            if text.strip() in whole:
+                whole.add(name)
+            else:
+                texts.append(text)
+        keys: set[str] = set()
+        for path in (path for text in texts for path in _paths(text, self.names)):
+            root, _, rest = path.partition(".")
+            if root in whole and not rest:
+                return None
+            if root in whole:
+                keys.add(rest.partition(".")[0])
+        return frozenset(keys)
 
     def bundle(self, expressions: Mapping[str, Expression]) -> Bundle:
         """Return expressions of this environment to be evaluated together."""
@@ -376,7 +394,11 @@ def _signatures(functions: Sequence[Function], name: str) -> str:
 
 _BUILT_IN = ("size", "has", "string", "int", "timestamp", "duration", "matches", "contains", "startsWith", "endsWith",
              "map", "filter", "exists", "all", "orValue", "split", "join", "replace", "trim", "substring", "dyn")  # fmt: skip
-_LITERAL = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|//[^\n]*")
+_LITERAL = re.compile(
+    r"""[rR](?:'{3}.*?'{3}|"{3}.*?"{3}|'[^'\n]*'|"[^"\n]*")"""
+    r"""|'{3}(?:\\.|[^\\])*?'{3}|"{3}(?:\\.|[^\\])*?"{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|//[^\n]*""",
+    re.DOTALL,
+)
 _PATH = re.compile(r"(?<![\w.])([A-Za-z_]\w*+(?!\s*\()(?:\.\??[A-Za-z_]\w*+(?!\s*\())*)")
 
 

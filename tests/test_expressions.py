@@ -289,6 +289,32 @@ for _ in range(50):
     run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("payload.id", {"id"}),
+        ("payload.?address.?city.orValue(payload.total)", {"address", "total"}),
+        ("payload.lines.map(l, l.sku + payload.currency)", {"lines", "currency"}),
+        ("o.id + o.lines[0].sku", {"id", "lines"}),  # `let o: payload`
+        ("city", {"address"}),  # `let city: o.address.city`
+        ("points", set()),
+        ("""'payload.a' + "payload.b" + r'payload\\.c' + '''it's payload.d''' + payload.id""", {"id"}),
+        ("payload", None),
+        ("o", None),
+        ("payload['id']", None),
+        ("payload.filter(k, k != 'id')", None),
+        ("[payload].map(p, p.id)", None),
+        ("payload\n.id", None),  # more than is read does no harm
+    ],
+)
+def test_what_expressions_may_read_of_a_variable_is_known_before(text, keys):
+    env = ENV.let("o", "payload").let("city", "o.address.city")
+    expression = env.compile(text)
+    # Whatever the expressions, a `let` counts as read: it stands in front of all of them.
+    expected = None if keys is None else {*keys, "address"}
+    assert env.keys_read("payload", [expression]) == expected
+
+
 def test_expressions_are_shared_by_threads():
     expression = ENV.compile("payload.lines.map(l, string(payload.id) + l.sku)")
 

@@ -116,9 +116,11 @@ class _Loader:
             model = _custom(emit)
         reader = RuleReader(self.faults, value, keys, emit, self.inbound_env)
         given = {name: one for name, one in value.items() if name not in _INBOUND_WORDS}
-        return InboundRule(
-            type_, emit, keys, reader.condition(type_), reader.template(type_, model, given, keys)
-        )
+        condition, template = reader.condition(type_), reader.template(type_, model, given, keys)
+        expressions = [slot.expression for slot in template.slots]
+        expressions += [condition.expression] if condition else []
+        reads = reader.env.keys_read("payload", expressions)
+        return InboundRule(type_, emit, keys, condition, template, reads)
 
     def outbound(self, action: str, value: Any) -> Iterator[OutboundRule]:
         keys: Keys = ("outbound", action)

@@ -85,10 +85,8 @@ def test_the_same_fact_with_other_content_is_for_a_person_to_see(shop, changed):
 def test_the_same_fact_for_another_member_is_for_a_person_to_see(shop):
     shop.earn("shop:order/1", 40)
     other = shop.enrol()
-    with pytest.raises(KeyReused), shop.book(members=[other], facts=["shop:order/1"]) as book:
-        book.earn(
-            other, fact="shop:order/1", awards=[shop.award(40)], occurred_at=shop.now, cause=Happening("e")
-        )
+    with pytest.raises(KeyReused):
+        shop.earn("shop:order/1", 40, member=other)
     assert shop.balance(other)["active"] == 0
 
 
@@ -179,11 +177,12 @@ def test_a_late_event_counts_its_days_from_when_it_happened(shop):
     shop.has(active=40)
 
 
-def test_what_was_over_before_we_heard_of_it_is_posted_and_expires_at_once(shop):
+@pytest.mark.parametrize("expired_since", [11, 0], ids=["for days", "this instant"])
+def test_what_was_over_before_we_heard_of_it_is_posted_and_expires_at_once(shop, expired_since):
     shop.earn("shop:order/1", 7)
     shop.spend(7)
     shop.settle("shop:order/1", 0)  # the member owes 7
-    shop.earn("shop:order/2", shop.award(40, available=-390, expires=-11), ago=400)
+    shop.earn("shop:order/2", shop.award(40, available=-390, expires=-expired_since), ago=400)
     assert shop.postings()[-2:] == [
         ("earn", {"issued": -40, "pending": 40}),
         ("expire", {"expired": 40, "pending": -40}),

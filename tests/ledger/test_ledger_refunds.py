@@ -49,10 +49,12 @@ def test_a_reversal_takes_its_own_points_then_the_next_to_expire_then_debt(shop,
 
 def test_own_pending_points_go_before_own_active_ones_and_before_any_other(shop):
     shop.earn("shop:order/0", shop.award(10, expires=1))
-    shop.earn(ORDER, shop.award(20), shop.award(30, available=14, rule="bonus"))
-    shop.settle(ORDER, {("base", "beans"): 15, ("bonus", "beans"): 5})
-    assert shop.lots() == [(0, 10), (0, 15), (5, 0)]
-    shop.has(pending=5, active=25)
+    shop.earn(ORDER, shop.award(20), shop.award(30, available=14))
+    shop.settle(ORDER, 45)
+    assert shop.lots() == [(0, 10), (0, 20), (25, 0)]
+    shop.settle(ORDER, 12)
+    assert shop.lots() == [(0, 10), (0, 12), (0, 0)]
+    shop.has(active=22)
 
 
 def test_pending_points_of_other_orders_are_left_alone(shop):
@@ -95,6 +97,15 @@ def test_what_has_expired_is_not_paid_a_second_time(shop, spent, debt):
     shop.later(31)
     shop.settle(ORDER, 0)
     shop.has(debt=debt)
+
+
+def test_a_reversal_does_not_take_points_that_are_over_though_no_sweep_ran(shop):
+    shop.earn(ORDER, 20)
+    shop.spend(20)
+    shop.earn("shop:order/2", shop.award(50, expires=30))
+    shop.later(31, sweep=False)
+    shop.settle(ORDER, 0)
+    shop.has(debt=-20)
 
 
 def test_expired_points_stand_in_only_once(shop):
@@ -347,6 +358,21 @@ def test_a_refund_in_another_currency_is_for_a_person_to_see(shop):
 def test_a_refund_of_what_earned_nothing_is_refused_by_name(shop):
     with pytest.raises(LookupError, match="nothing was earned by shop:order/404"):
         shop.settle("shop:order/404", 0)
+
+
+def test_changes_of_mind_in_one_batch_end_where_they_end_one_by_one(shop):
+    shop.earn("shop:order/0", shop.award(10, expires=5))
+    shop.earn(ORDER, 20)
+    facts = [f"shop:change/{n}" for n in range(5)]
+    with shop.book(facts=facts, origins=[ORDER], members=[]) as book:
+        for fact, keep in zip(facts, (15, 0, 20, 20, 5), strict=True):
+            cause = shop.happening(book.tx)
+            book.settle_refunds(
+                ORDER, {("base", "beans"): keep}, fact=fact, occurred_at=shop.now, cause=cause
+            )
+    assert [kind for kind, _ in shop.postings()[2:]] == ["reverse", "reverse", "reinstate", "reverse"]
+    assert shop.lots() == [(0, 10), (0, 0), (0, 5)]
+    shop.has(active=15)
 
 
 def test_a_purchase_and_its_refund_can_come_in_one_batch(shop):
