@@ -62,7 +62,7 @@ def serve(
 ) -> None:
     """Receive webhooks and do all the work, in one process."""
     from hub.hub import read_files
-    from hub.web.server import serve as serve_hub
+    from hub.web.server import become
 
     # Read here as well as in the server's processes: what is wrong is told once, before anything starts.
     read = read_files(config)
@@ -77,7 +77,7 @@ def serve(
         f"Points Hub listens on http://{host}:{port} for {addresses}; try `hub send`, `hub doctor`; Ctrl-C ends it"
     )
     sys.stdout.flush()
-    serve_hub(config.resolve(), host, int(port), workers=workers)
+    become(config.resolve(), host, int(port), workers=workers)
 
 
 def _claim(host: str, port: int) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hub.inbox.row import Row
+from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class PostgresqlStore:
         connection = self._connection
         try:
             columns = [list(column) for column in zip(*rows, strict=True)]
+            columns[BODY] = compress(columns[BODY])
             found = connection.execute(INSERT, columns, prepare=True).fetchall()
             if self._delay_s:
                 time.sleep(self._delay_s)

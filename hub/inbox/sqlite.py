@@ -7,11 +7,10 @@ import time
 from collections.abc import Sequence
 from functools import cache
 
-from hub.inbox.row import Row
+from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
 
 COLUMNS = "id, connection, delivery_id, received_at, method, url, headers, size, body_hash, verdict"
-BODY = Row._fields.index("body")
 
 
 class SqliteStore:
@@ -34,9 +33,10 @@ class SqliteStore:
     def write(self, rows: Sequence[Row]) -> list[bool]:
         """Store rows in one transaction; return for each whether it is new."""
         cursor = self._cursor
+        frames = compress([row.body for row in rows])
         cursor.execute("BEGIN IMMEDIATE")
         try:
-            new = self._insert(cursor, rows)
+            new = self._insert(cursor, rows, frames)
             if self._delay_s:
                 time.sleep(self._delay_s)
             cursor.execute("COMMIT")
@@ -46,7 +46,7 @@ class SqliteStore:
             raise
         return new
 
-    def _insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row]) -> list[bool]:
+    def _insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row], frames: Sequence[bytes]) -> list[bool]:
         first = (cursor.execute("SELECT max(id) FROM inbox").fetchone()[0] or 0) + 1
         ids = range(first, first + len(rows))
         values = [value for id_, row in zip(ids, rows, strict=True) for value in (id_, *row[:BODY])]
@@ -56,7 +56,7 @@ class SqliteStore:
             stored = {id_ for (id_,) in cursor.execute("SELECT id FROM inbox WHERE id >= ?", (first,))}
             new = [id_ in stored for id_ in ids]
         bodies = [
-            v for id_, row, is_new in zip(ids, rows, new, strict=True) if is_new for v in (id_, row.body)
+            v for id_, frame, is_new in zip(ids, frames, new, strict=True) if is_new for v in (id_, frame)
         ]
         if bodies:
             cursor.execute(_insert_bodies(len(bodies) // 2), bodies)

@@ -12,12 +12,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 import sqlalchemy as sa
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from hub.clock import Clock
@@ -25,6 +23,9 @@ from hub.connections import Connection
 from hub.sdk import Rejected, Token, Tokens
 from hub.storage import Database, insert_new
 from hub.storage.tables import oauth_token
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 MARGIN = timedelta(seconds=60)
 """A token this close to its end is renewed: the call it is for takes time too."""
@@ -51,8 +52,7 @@ class OAuthTokens:
     """
 
     def __init__(self, database: Database, secret_key: str, clock: Clock) -> None:
-        key = HKDF(SHA256(), 32, salt=None, info=b"points-hub oauth tokens").derive(secret_key.encode())
-        self._fernet = Fernet(base64.urlsafe_b64encode(key))
+        self._fernet = _fernet(secret_key)
         self._database = database
         self._clock = clock
         self._lock = threading.Lock()
@@ -156,6 +156,8 @@ class ConnectionTokens:
             row = connection.execute(query).one_or_none()
         if row is None or row.sealed[:SEED_BYTES] != self._seed_mark:
             return Token("", self._seed, LONG_AGO)
+        from cryptography.fernet import InvalidToken
+
         try:
             pair = msgspec.json.decode(self._fernet.decrypt(row.sealed[SEED_BYTES:]), type=_Pair)
         except InvalidToken as error:
@@ -187,3 +189,13 @@ class ConnectionTokens:
     def _notice(self, *tokens: str) -> None:
         new = [token for token in tokens if token and token not in self.seen]
         self.seen = (*self.seen, *new)[-SEEN:]
+
+
+def _fernet(secret_key: str) -> Fernet:
+    # Imported here: it takes 7 MB, and most hubs keep no tokens.
+    from cryptography.fernet import Fernet
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    key = HKDF(SHA256(), 32, salt=None, info=b"points-hub oauth tokens").derive(secret_key.encode())
+    return Fernet(base64.urlsafe_b64encode(key))

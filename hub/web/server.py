@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NoReturn
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -55,6 +56,12 @@ def serve(
     ).serve(target_loader=make)
 
 
+def become(hub_file: Path, host: str, port: int, *, workers: int = 1) -> NoReturn:
+    """Replace this process by the server: what it has read and imported until now would stay in memory for good."""
+    arguments = [str(hub_file), host, str(port), str(workers)]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "hub.web.server", *arguments])  # noqa: S606 - ourselves
+
+
 def make(target: str) -> Any:
     """Return the application that `target` makes, in the worker.
 
@@ -62,3 +69,8 @@ def make(target: str) -> Any:
     like one: a merchant's folder must not decide what `hub` is.
     """
     return resolve_name(target)()
+
+
+if __name__ == "__main__":
+    _file, _host, _port, _workers = sys.argv[1:]
+    serve(Path(_file), _host, int(_port), workers=int(_workers))

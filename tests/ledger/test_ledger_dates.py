@@ -43,6 +43,16 @@ def test_activation_and_expiry_are_postings_of_their_own(shop):
     assert [(row.posted_at - START).days for row in rows] == [0, 14, 31]  # when the sweep did it
 
 
+def test_two_lots_of_one_posting_have_their_dates_each(shop):
+    shop.earn(
+        "shop:order/1", shop.award(40, available=14, expires=30), shop.award(9, available=14, rule="bonus")
+    )
+    shop.later(14)
+    shop.has(active=49)
+    shop.later(20)
+    shop.has(active=9)
+
+
 def test_pending_points_can_expire_before_they_are_ever_active(shop):
     shop.earn("shop:order/1", shop.award(40, available=14, expires=10))
     shop.later(20)

@@ -381,7 +381,7 @@ def test_a_purchase_and_its_refund_can_come_in_one_batch(shop):
         book.earn(
             shop.member,
             fact=ORDER,
-            awards=[shop.award(20)],
+            awards=[shop.award(12), shop.award(8)],
             occurred_at=shop.now,
             cause=cause,
             amounts=Order(),

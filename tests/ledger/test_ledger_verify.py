@@ -85,7 +85,7 @@ def test_an_honest_ledger_has_no_findings(story):
 
 def flipped(value, column):
     """The value with a bit of it changed; of a pointer, another that looks as good."""
-    if isinstance(column.type, sa.Uuid):
+    if isinstance(column.type, sa.CHAR):
         return new_id() if value is None else f"{value[:-1]}{int(value[-1], 16) ^ 1:x}"
     if isinstance(column.type, Instant):
         return value + timedelta(microseconds=1)
@@ -122,10 +122,10 @@ def test_one_changed_value_in_any_column_is_found(story):
     pick = random.Random(20260301)
     with tampering(story) as connection:
         for table, name in [*SEALED, *GUARDED]:
-            rows = [
-                row for row in connection.execute(sa.select(table)).all() if getattr(row, name) is not None
-            ]
-            for row in pick.sample(rows, 2):
+            rows = connection.execute(sa.select(table)).all()
+            filled = [row for row in rows if getattr(row, name) is not None]
+            empty = [row for row in rows if getattr(row, name) is None and table is posting]
+            for row in pick.sample(filled, 2) + empty:
                 this = sa.and_(*(key == getattr(row, key.name) for key in table.primary_key))
                 change = {name: flipped(getattr(row, name), table.c[name])}
                 with contextlib.suppress(sa.exc.IntegrityError), rolled_back(connection):
@@ -199,6 +199,19 @@ def test_a_cut_tail_is_named_where_the_chain_now_ends(story):
         found = [finding for finding in inspect(connection, START).findings if finding.invariant == 19]
     assert [f.ids["posting"] for f in found] == [rows[-2].id]
     assert "the member's row says posting 9" in found[0].sentence
+
+
+def test_a_posting_missing_in_the_middle_is_named(story):
+    with tampering(story) as connection:
+        rows = connection.execute(
+            sa.select(posting).where(posting.c.member == story.member).order_by(posting.c.seq)
+        ).all()
+        connection.execute(posting.delete().where(posting.c.id == rows[3].id))
+        found = [finding for finding in inspect(connection, START).findings if finding.invariant == 19]
+    assert [(f.ids["posting"], f.sentence) for f in found] == [
+        (rows[4].id, "posting 5 follows posting 3"),
+        (rows[4].id, "it does not continue the posting before it"),
+    ]
 
 
 def test_a_posting_rewritten_with_a_right_hash_of_its_own_breaks_the_next(story):

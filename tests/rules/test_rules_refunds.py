@@ -108,6 +108,7 @@ HALF, MOST, ALL = Told(SHOP, 6000), Told(SHOP, 11988), Told(SHOP, 12000)
         ("{id: x, trigger: purchase.paid, points: 50, refund: recompute}", ALL, 0),
         ("{id: x, trigger: purchase.paid, points: 50, refund: recompute}", Told(SHOP, 10000, 10000), 0),
         ("{id: x, trigger: purchase.paid, points: 50, refund: proportional}", HALF, 25),
+        ("{id: x, trigger: purchase.paid, points: 50, refund: proportional}", Told(SHOP, 9000), 13),  # 12.5
         # Below the threshold of 60.00 the remaining order would have earned nothing.
         (f'{{id: x, {RATE}, if: "order.net_minor >= 6000"}}', Told(SHOP, 4800), 60),
         (f'{{id: x, {RATE}, if: "order.net_minor >= 6000"}}', HALF, 0),
