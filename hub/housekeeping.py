@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 BATCH = 200
 PRUNE_EVERY = timedelta(hours=1)
+LOOK_EVERY = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    return hub.reload_if_changed() + settle_due(hub) + prune(hub)
+    return hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + prune(hub)
 
 
 def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:
@@ -41,6 +42,19 @@ def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:
         woken = journal.wake_deliveries(tx, ids, hub.clock())
     if woken:
         hub.engine.ring_journal()
+
+
+def wake_missed(hub: Hub) -> int:
+    """Find events that wait for something that is there already; return how many."""
+    now = hub.clock()
+    if now < hub.look_next:
+        return 0
+    hub.look_next = now + LOOK_EVERY
+    with hub.database.write() as tx:
+        woken = journal.wake_missed(tx, now)
+    if woken:
+        hub.engine.ring_journal()
+    return woken
 
 
 def settle_due(hub: Hub) -> int:

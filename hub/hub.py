@@ -92,7 +92,7 @@ class Hub:
             on_dead=lambda letter: found.tell("delivery_failed", delivery=letter),
         )
         self._program_stamp = _stamp(config.program)
-        self.prune_next = datetime.min.replace(tzinfo=UTC)
+        self.prune_next = self.look_next = datetime.min.replace(tzinfo=UTC)
 
     def mapping(self, connection: str) -> MappingFile:
         """Return the live mapping of a connection."""

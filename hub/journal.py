@@ -28,7 +28,7 @@ import zstandard
 
 from hub.sdk.events import Event
 from hub.storage import Many
-from hub.storage.tables import event
+from hub.storage.tables import event, fact, hint, identity
 from hub.values import Posted
 
 FINAL = frozenset({"done", "witness", "ignored"})
@@ -159,6 +159,23 @@ def wake_waiting(connection: sa.Connection, facts: Iterable[str], now: datetime)
         return 0
     waiting = event.update().where(event.c.waits_for.in_(names), event.c.state == "waiting")
     return connection.execute(waiting.values(state="ready", next_at=now, waits_for=None, reason="")).rowcount
+
+
+def wake_missed(connection: sa.Connection, now: datetime) -> int:
+    """Make events ready whose fact or member has come and that nobody woke; return how many.
+
+    Two workers that commit at the same time do not see each other: one writes that an event waits, the other
+    that its fact is told. Only rows that wait are read.
+    """
+    told = sa.select(event.c.id).join(fact, fact.c.key == event.c.waits_for).where(_in(["waiting"]))
+    proved = (
+        sa.select(event.c.id)
+        .join(hint, hint.c.event == event.c.id)
+        .join(identity, sa.and_(identity.c.source == hint.c.source, identity.c.value == hint.c.value))
+        .where(_in(["unassigned"]))
+    )
+    missed = event.update().where(event.c.id.in_(told.union(proved)))
+    return connection.execute(missed.values(state="ready", next_at=now, waits_for=None, reason="")).rowcount
 
 
 def wake_deliveries(connection: sa.Connection, inbox_ids: Sequence[int], now: datetime) -> int:

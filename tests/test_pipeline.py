@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from hub import journal, pipeline
+from hub import housekeeping, journal, pipeline
+from hub.ids import new_id
 from hub.intake import Moved
 from hub.ledger import verify
 from hub.sdk import Headers, NotVerified, TryLater
@@ -462,14 +463,18 @@ def test_a_deal_reopened_gives_its_points_back_and_won_again_has_them_again(open
     balances = []
     for number, won in enumerate(["false", "true", "false", "true"] if again else ["false", "true", "false"]):
         stage["won"] = won
-        bench.play("crm", "deal.propertyChange", {"0.eventId": number, "0.occurredAt": 1790000000000 + number})
+        bench.play(
+            "crm", "deal.propertyChange", {"0.eventId": number, "0.occurredAt": 1790000000000 + number}
+        )
         balances.append(points(bench).get("77", 0))
 
     assert balances == [0, 12, 0, 12][: len(balances)]
     assert_sound(bench)
 
 
-@pytest.mark.parametrize("order_of_arrival", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize(
+    "order_of_arrival", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+)
 def test_purchase_refund_and_cancellation_end_alike_in_every_order(open_bench, order_of_arrival):
     bench = open_bench()
     told = [
@@ -482,4 +487,39 @@ def test_purchase_refund_and_cancellation_end_alike_in_every_order(open_bench, o
 
     assert points(bench) == {"brew-20417": 0}
     assert {state for _, state in states(bench)} == {"done"}
+    assert_sound(bench)
+
+
+@pytest.mark.parametrize("what", ["purchase", "claim"])
+def test_an_event_that_nobody_woke_is_found_by_the_sweep(open_bench, monkeypatch, what):
+    """As when two workers commit at once and neither sees the other."""
+    bench = open_bench()
+    if what == "purchase":
+        bench.play("app", "purchase.refunded", refund("R1", "A1", 1000))
+        monkeypatch.setattr(journal, "wake_waiting", lambda *_: 0)
+        bench.play("app", "purchase.paid", order("A1", net=3350, gross=3350))
+    else:
+        bench.play(
+            "app",
+            "purchase.paid",
+            order("A1", net=2350) | {"data.member": {"email": "tomas.reyes@example.org"}},
+        )
+        with bench.hub.database.write() as tx:
+            who = new_id()
+            tx.execute(
+                member.insert(), {"id": who, "created_at": bench.clock(), "state": "active", "head": b""}
+            )
+            proofs = [
+                {"source": "email", "value": "tomas.reyes@example.org"},
+                {"source": "app", "value": "brew-20417"},
+            ]
+            tx.execute(
+                identity.insert(), [{"member": who, "created_at": bench.clock(), **proof} for proof in proofs]
+            )
+    assert {state for _, state in states(bench)} & {"waiting", "unassigned"}
+
+    bench.clock.move(minutes=2)
+    assert housekeeping.wake_missed(bench.hub) == 1
+    bench.work()
+    assert points(bench) == {"brew-20417": 23}
     assert_sound(bench)

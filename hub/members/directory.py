@@ -158,6 +158,7 @@ class Directory:
             .where(event.c.id.in_(claimed), event.c.state == "unassigned")
             .values(state="ready", next_at=self._now, reason="")
         )
+        self._connection.execute(hint.delete().where(sa.tuple_(hint.c.source, hint.c.value).in_(keys)))
 
     def _proofs(self, connection_name: str, ref: MemberRef) -> list[Key]:
         """Return the keys that prove who a reference means, strongest first."""
