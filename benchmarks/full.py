@@ -77,7 +77,8 @@ def accept_all(hub: Hub, first: int, customers: Sequence[int]) -> None:
     store = SqliteStore(hub.database)
     rows = []
     for _ in customers:
-        number, body = orders.body()
+        number = first + len(rows)
+        body = orders.body(number)
         headers = {
             "X-Shopify-Topic": "orders/paid",
             "X-Shopify-Webhook-Id": f"bench-{number}",

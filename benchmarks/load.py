@@ -1,6 +1,6 @@
 """The load: signed orders from one thread over many kept-alive connections, each waiting for its answer.
 
-Raw sockets and a selector: what the generator spends, the server beside it does not have.
+Raw sockets, and orders signed before the clock runs: what the generator spends, the server beside it does not have.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hmac
 import itertools
-import selectors
+import select
 import socket
 import time
 from collections import Counter, deque
@@ -24,52 +24,57 @@ SIZE = 6000
 """Bytes of a body: what a small order has."""
 FIRST_ORDER, FIRST_CUSTOMER = 6_000_000_000_000, 7_000_000_000_000
 """Numbers are counted from here, so that every body is as long as any other."""
-ORDER, CUSTOMER = 9_111_111_111_111, 9_222_222_222_222
+ORDER, CUSTOMER = b"9111111111111", b"9222222222222"
 """Stand in the body's template for the numbers of each order."""
+MOST_PER_S = 20_000
+"""So many orders are signed beforehand for each second; beyond them, they are signed while the clock runs."""
 LATE_S = 15.0
 """How long answers may come after the end."""
 
 
 class Orders:
-    """Signed requests, each of an order of its own.
+    """Signed orders, each with a number of its own.
 
     Args:
-        first: the number of the first order.
+        first: the number of the first one.
         customers: order -> the number of its customer.
-        path: where they are posted.
     """
 
-    def __init__(
-        self, first: int, customers: Callable[[int], int] = lambda order: order, path: str = "/webhooks/shop"
-    ) -> None:
+    def __init__(self, first: int, customers: Callable[[int], int] = lambda order: order) -> None:
         self._numbers = itertools.count(first)
         self._customers = customers
+        self._signed: deque[tuple[int, bytes]] = deque()
         order = msgspec.json.decode(SAMPLE.read_bytes())
-        order |= {"id": ORDER, "email": f"{CUSTOMER}@example.com", "note": ""}
-        order["customer"] |= {"id": CUSTOMER, "email": f"{CUSTOMER}@example.com", "verified_email": True}
+        mail = f"{CUSTOMER.decode()}@example.com"
+        order |= {"id": int(ORDER), "email": mail, "note": ""}
+        order["customer"] |= {"id": int(CUSTOMER), "email": mail, "verified_email": True}
         order["note"] = "x" * (SIZE - len(msgspec.json.encode(order)))
-        self._body = msgspec.json.encode(order)
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(self._body)}\r\nX-Shopify-Topic: orders/paid\r\n"
-            "X-Shopify-Shop-Domain: brewline.myshopify.com\r\nX-Shopify-API-Version: 2026-10\r\n"
-            "User-Agent: Shopify-Captain-Hook\r\nAccept: */*\r\n"
-        )
-        self._head = head.encode()
+        self._template = msgspec.json.encode(order)
+        self._head = (
+            b"POST /webhooks/shop HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\nX-Shopify-Topic: orders/paid\r\nX-Shopify-Shop-Domain: brewline.myshopify.com\r\n"
+            b"X-Shopify-API-Version: 2026-10\r\nUser-Agent: Shopify-Captain-Hook\r\nAccept: */*\r\n"
+        ) % len(self._template)
 
-    def body(self) -> tuple[int, bytes]:
-        """Return the next order's number and its body."""
-        number = next(self._numbers)
-        body = self._body.replace(b"%d" % ORDER, b"%d" % (FIRST_ORDER + number))
-        return number, body.replace(b"%d" % CUSTOMER, b"%d" % (FIRST_CUSTOMER + self._customers(number)))
+    def sign(self, count: int) -> None:
+        """Have some signed beforehand."""
+        while len(self._signed) < count:
+            self._signed.append(self._sign(next(self._numbers)))
 
-    def __call__(self) -> bytes:
+    def body(self, number: int) -> bytes:
+        """Return the body of one order."""
+        body = self._template.replace(ORDER, b"%d" % (FIRST_ORDER + number))
+        return body.replace(CUSTOMER, b"%d" % (FIRST_CUSTOMER + self._customers(number)))
+
+    def request(self) -> bytes:
         """Return the next request."""
-        number, body = self.body()
-        signature = base64.b64encode(hmac.digest(SECRET, body, "sha256"))
+        number, signature = self._signed.popleft() if self._signed else self._sign(next(self._numbers))
         return b"%bX-Shopify-Webhook-Id: bench-%d\r\nX-Shopify-Hmac-Sha256: %b\r\n\r\n%b" % (
-            self._head, number, signature, body,
+            self._head, number, signature, self.body(number),
         )  # fmt: skip
+
+    def _sign(self, number: int) -> tuple[int, bytes]:
+        return number, base64.b64encode(hmac.digest(SECRET, self.body(number), "sha256"))
 
 
 @dataclass
@@ -105,103 +110,89 @@ class Load:
 class _Line:
     """One connection: at most one request under way."""
 
-    __slots__ = ("began", "received", "socket", "unsent")
+    __slots__ = ("_received", "_unsent", "began", "socket")
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
-        self.received = b""
-        self.unsent = b""
+        self._received = self._unsent = b""
         self.began = 0.0
 
     def send(self, request: bytes) -> None:
         self.began = time.perf_counter()
-        self.unsent = request[self.socket.send(request) :]
+        self._unsent = request[self.socket.send(request) :]
 
-    def receive(self) -> int | None:
-        """Return the status once the answer is whole, 0 when the server hung up."""
+    def go_on(self) -> int | None:
+        """Send what is left and receive; return the status once the answer is whole, 0 when the server hung up."""
         try:
+            if self._unsent:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
             piece = self.socket.recv(65536)
         except BlockingIOError:
             return None
         except OSError:
             return 0
+        self._received += piece
+        head, found, rest = self._received.partition(b"\r\n\r\n")
         if not piece:
             return 0
-        self.received += piece
-        head, found, rest = self.received.partition(b"\r\n\r\n")
         if not found or len(rest) < _length(head):
             return None
-        self.received = b""
+        self._received = b""
         return int(head[9:12])
 
 
 def _length(head: bytes) -> int:
-    at = head.lower().find(b"content-length:")
-    return int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+    at = head.find(b"content-length: ")
+    return int(head[at + 16 :].partition(b"\r\n")[0]) if at >= 0 else 0
 
 
 def run(
-    port: int,
-    request: Callable[[], bytes],
-    *,
-    seconds: float,
-    connections: int = 32,
-    per_s: float | None = None,
+    port: int, orders: Orders, *, seconds: float, connections: int = 32, per_s: float | None = None
 ) -> Load:
     """Send for some seconds, then wait for the answers under way.
 
     Args:
         port: on the loopback.
-        request: makes the next request.
+        orders: what to send.
         seconds: how long new requests are begun.
         connections: requests under way at most.
         per_s: requests begun in a second; None: as many as are answered.
     """
+    orders.sign(int(seconds * (per_s or MOST_PER_S)))
     load = Load()
-    lines = [_Line(port) for _ in range(connections)]
-    free = deque(lines)
-    begun = 0
-    with selectors.DefaultSelector() as selector:
-        for line in lines:
-            selector.register(line.socket, selectors.EVENT_READ, line)
+    lines = {line.socket.fileno(): line for line in (_Line(port) for _ in range(connections))}
+    free = deque(lines.values())
+    with select.epoll() as poll:
+        for number in lines:
+            poll.register(number, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+        begun = 0
         start = time.perf_counter()
         end = start + seconds
-        while True:
+        while lines:
             now = time.perf_counter()
-            sending = now < end
             due = begun + len(free) if per_s is None else int((now - start) * per_s)
-            while sending and free and begun < due:
-                line = free.popleft()
-                line.send(request())
+            while free and now < end and begun < due:
+                free.popleft().send(orders.request())
                 begun += 1
-                if line.unsent:
-                    selector.modify(line.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, line)
-            if not sending and (len(free) == len(lines) or now > end + LATE_S):
+            if (now >= end and len(free) == len(lines)) or now > end + LATE_S:
                 break
-            for key, events in selector.select(0.001 if per_s else 0.05):
-                line = key.data
-                if events & selectors.EVENT_WRITE:
-                    line.unsent = line.unsent[line.socket.send(line.unsent) :]
-                    if not line.unsent:
-                        selector.modify(line.socket, selectors.EVENT_READ, line)
-                status = line.receive() if events & selectors.EVENT_READ else None
-                if status is None:
+            for number, _ in poll.poll(0.001 if per_s else 0.05):
+                line = lines[number]
+                if not line.began or (status := line.go_on()) is None:
                     continue
-                answered = time.perf_counter()
+                load.latencies.append(time.perf_counter() - line.began)
                 load.statuses[status] += 1
-                load.latencies.append(answered - line.began)
-                if status == 0:
-                    selector.unregister(line.socket)
-                    lines.remove(line)
-                else:
+                line.began = 0.0
+                if status:
                     free.append(line)
-            if not lines:
-                break
+                else:
+                    poll.unregister(number)
+                    del lines[number]
         load.seconds = max(seconds, time.perf_counter() - start)
     load.statuses[0] += len(lines) - len(free)
-    for line in lines:
+    for line in lines.values():
         line.socket.close()
     load.statuses = +load.statuses
     load.latencies.sort()
