@@ -26,7 +26,7 @@ from hub.sdk import Headers, Webhook
 from hub.web.app import create_app
 from hub.web.receive import public_url
 from hub.web.server import serve
-from hub.web.wsgi import close_at_exit
+from hub.web.wsgi import close_at_exit, spare_the_collector
 
 DELAY = "BENCHMARKS_COMMIT_DELAY_S"
 
@@ -49,8 +49,10 @@ def hello() -> Flask:
 def accepting() -> Flask:
     """The hub, taking webhooks in and doing nothing with them."""
     hub = _hub()
+    app = create_app(hub)
+    spare_the_collector()
     close_at_exit(hub.close)
-    return create_app(hub)
+    return app
 
 
 class Processing(LocalEngine):
@@ -66,9 +68,11 @@ def processing() -> Flask:
     hub = _hub()
     hub.engine = Processing(hub)
     hub.inbox = Inbox(hub.database, on_stored=hub.engine.ring_inbox)
+    app = create_app(hub)
+    spare_the_collector()
     hub.start()
     close_at_exit(hub.close)
-    return create_app(hub)
+    return app
 
 
 def naive() -> Flask:

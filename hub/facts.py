@@ -11,9 +11,10 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from hub.storage import Many
+from hub.storage import Lookup, Many
 from hub.storage.tables import fact
 
+_KNOWN = Lookup(sa.select(fact.c.key, fact.c.canonical), fact.c.key)
 _INSERT = Many(lambda insert: insert(fact))
 
 
@@ -32,11 +33,7 @@ class Facts:
     @classmethod
     def open(cls, connection: sa.Connection, names: Iterable[str]) -> Facts:
         """Read what is known of `names`."""
-        wanted = sorted(set(names))
-        if not wanted:
-            return cls(connection, {})
-        rows = connection.execute(sa.select(fact.c.key, fact.c.canonical).where(fact.c.key.in_(wanted)))
-        known = {row.key: row.canonical for row in rows}
+        known = {row.key: row.canonical for row in _KNOWN(connection, set(names))}
         return cls(connection, known | {posted: posted for posted in known.values()})
 
     def canonical(self, name: str) -> str | None:

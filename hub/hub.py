@@ -143,7 +143,7 @@ class Hub:
             self.engine.ring_journal()
         if settled.deliveries:
             self.engine.ring_outbox()
-        for posting in settled.posted:
+        for posting in settled.posted if self.plugins.listens("points_posted") else ():
             self.plugins.tell("points_posted", posting=msgspec.structs.asdict(posting))
 
     def reload_if_changed(self) -> int:

@@ -27,7 +27,7 @@ import sqlalchemy as sa
 import zstandard
 
 from hub.sdk.events import Event
-from hub.storage import Many
+from hub.storage import Lookup, Many
 from hub.storage.tables import event, fact, hint, identity
 from hub.values import Posted
 
@@ -125,13 +125,14 @@ def unsettled(connection: sa.Connection, entries: Iterable[Entry]) -> list[Entry
 
 
 def _stored(connection: sa.Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str, int], Any]:
-    if not keys:
-        return {}
-    found = sa.select(
-        event.c.id, event.c.connection, event.c.source_id, event.c.part, event.c.state, event.c.fence
-    )
-    rows = connection.execute(found.where(sa.tuple_(event.c.connection, event.c.source_id).in_(sorted(keys))))
-    return {(row.connection, row.source_id, row.part): row for row in rows}
+    return {(row.connection, row.source_id, row.part): row for row in _SAME(connection, keys)}
+
+
+_SAME = Lookup(
+    sa.select(event.c.id, event.c.connection, event.c.source_id, event.c.part, event.c.state, event.c.fence),
+    event.c.connection,
+    event.c.source_id,
+)
 
 
 def write(connection: sa.Connection, entries: Sequence[Entry]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter
@@ -23,9 +24,15 @@ class Figures:
 
     def count(self, entries: Iterable[Entry], posted: Iterable[Posted]) -> None:
         """Count one committed transaction."""
-        for entry in entries:
-            self._events.labels(entry.connection, entry.state).inc()
+        kinds: Counts[str] = Counts()
+        points: Counts[tuple[str, str]] = Counts()
         for posting in posted:
-            self._postings.labels(posting.kind).inc()
+            kinds[posting.kind] += 1
             for wallet, change in posting.points.items():
-                self._points.labels(posting.kind, wallet).inc(abs(change))
+                points[posting.kind, wallet] += abs(change)
+        for labels, count in Counts((entry.connection, entry.state) for entry in entries).items():
+            self._events.labels(*labels).inc(count)
+        for kind, count in kinds.items():
+            self._postings.labels(kind).inc(count)
+        for labels, count in points.items():
+            self._points.labels(*labels).inc(count)

@@ -33,6 +33,10 @@ class Plugins:
     connectors: dict[str, type[Connector]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
+    def listens(self, hook: str) -> bool:
+        """Return whether any plugin implements a hook."""
+        return bool(getattr(self.manager.hook, hook).get_hookimpls())
+
     def tell(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook in every plugin, each in isolation: pluggy would stop at the first exception."""
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,11 +10,22 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.ledger.records import OWNED, Account, Earning, Line, Lot, Refund
-from hub.storage.tables import award, balance, earning, event, leg, lot, lot_move, member, posting, refund
+from hub.storage import Lookup
+from hub.storage.tables import (
+    PROGRAMME,
+    Instant,
+    award,
+    balance,
+    earning,
+    event,
+    leg,
+    lot,
+    lot_move,
+    member,
+    posting,
+    refund,
+)  # fmt: skip
 from hub.values import Posted
-
-IN_LIST = 10_000
-"""Values in one IN list; SQLite takes 32,766 parameters, PostgreSQL 65,535."""
 
 LOT_COLUMNS = (
     lot.c.id, lot.c.member, lot.c.wallet, lot.c.posting, lot.c.amount, lot.c.available_at, lot.c.expires_at,
@@ -59,25 +69,25 @@ def load(
     return stored
 
 
-def _in_lists(
-    connection: sa.Connection, values: Iterable[str], statement: sa.Select[Any], column: sa.ColumnElement[str]
-) -> Iterator[sa.Row[Any]]:
-    """Run a statement for all values of a column, so many at a time."""
-    wanted = sorted(values)
-    for start in range(0, len(wanted), IN_LIST):
-        yield from connection.execute(statement.where(column.in_(wanted[start : start + IN_LIST])))
-
-
-def _accounts(connection: sa.Connection, members: Iterable[str]) -> dict[str, Account]:
+def _accounts(connection: sa.Connection, members: AbstractSet[str]) -> dict[str, Account]:
     accounts: dict[str, Account] = {}
-    # Sorted, so that two transactions lock the members they share in the same order.
-    locked = sa.select(member.c.id, member.c.seq, member.c.head, member.c.posted_at).order_by(member.c.id)
-    for row in _in_lists(connection, members, locked.with_for_update(), member.c.id):
+    for row in _MEMBERS(connection, members):
         accounts[row.id] = Account(row.id, row.seq, row.head or b"", row.posted_at)
-    held = sa.select(balance.c.member, balance.c.wallet, *(balance.c[bucket] for bucket in OWNED))
-    for row in _in_lists(connection, accounts, held, balance.c.member):
+    for row in _BALANCES(connection, accounts):
         accounts[row.member].balances[row.wallet] = dict(zip(OWNED, row[2:], strict=True))
     return accounts
+
+
+_MEMBERS = Lookup(
+    # In order, so that two transactions lock the members they share in the same one.
+    sa.select(member.c.id, member.c.seq, member.c.head, member.c.posted_at)
+    .order_by(member.c.id)
+    .with_for_update(),
+    member.c.id,
+)
+_BALANCES = Lookup(
+    sa.select(balance.c.member, balance.c.wallet, *(balance.c[bucket] for bucket in OWNED)), balance.c.member
+)
 
 
 def complete(connection: sa.Connection, account: Account) -> None:
@@ -100,41 +110,44 @@ def _lots(
     An earning need not see a member's whole past.
     """
     lots: dict[str, Lot] = {}
-    begins = sa.and_(lot.c.pending > 0, lot.c.available_at <= now)
-    due_lots = _OPEN_LOTS.where(sa.or_(begins, lot.c.expires_at <= now))
-    for members, statement in ((reversed_, _OPEN_LOTS), (accounts.keys() - reversed_, due_lots)):
-        for row in _in_lists(connection, members, statement, lot.c.member):
-            lots[row.id] = accounts[row.member].lots[row.id] = _lot(row)
+    due_lots = _DUE_LOTS(connection, accounts.keys() - reversed_, now=now)
+    for row in (*_LOTS(connection, reversed_), *due_lots):
+        lots[row.id] = accounts[row.member].lots[row.id] = _lot(row)
     for member_id in reversed_:
         accounts[member_id].complete = True
-    due = [each.id for each in lots.values() if each.due(now)]
-    named = (
-        sa.select(lot.c.id, posting.c.key, award.c.n)
-        .join(posting, posting.c.id == lot.c.posting)
-        .outerjoin(award, sa.and_(award.c.posting == lot.c.posting, award.c.lot == lot.c.id))
-    )
-    for row in _in_lists(connection, due, named, lot.c.id):
+    for row in _NAMES(connection, [each.id for each in lots.values() if each.due(now)]):
         lots[row.id].name = f"{row.key}#{row.n or 0}"
     return lots
 
 
+_NOW = sa.bindparam("now", type_=Instant)
+_BEGINS = sa.and_(lot.c.pending > 0, lot.c.available_at <= _NOW)
+_LOTS = Lookup(_OPEN_LOTS, lot.c.member)
+_DUE_LOTS = Lookup(_OPEN_LOTS.where(sa.or_(_BEGINS, lot.c.expires_at <= _NOW)), lot.c.member)
+_NAMES = Lookup(
+    sa.select(lot.c.id, posting.c.key, award.c.n)
+    .join(posting, posting.c.id == lot.c.posting)
+    .outerjoin(award, sa.and_(award.c.posting == lot.c.posting, award.c.lot == lot.c.id)),
+    lot.c.id,
+)
+
+
 def _earnings(connection: sa.Connection, origins: AbstractSet[str]) -> dict[str, Earning]:
-    statement = (
-        sa.select(earning, posting.c.occurred_at, event.c.data)
-        .join(posting, posting.c.id == earning.c.posting)
-        .outerjoin(event, event.c.id == earning.c.event)
-    )
-    rows = _in_lists(connection, origins, statement, earning.c.fact)
-    return {row.fact: Earning(**row._mapping) for row in rows}  # noqa: SLF001 - SQLAlchemy's public name
+    return {row.fact: Earning(**row._asdict()) for row in _EARNINGS(connection, origins)}
+
+
+_EARNINGS = Lookup(
+    sa.select(earning, posting.c.occurred_at, event.c.data)
+    .join(posting, posting.c.id == earning.c.posting)
+    .outerjoin(event, event.c.id == earning.c.event),
+    earning.c.fact,
+)
 
 
 def _lines(connection: sa.Connection, earnings: dict[str, Earning], lots: dict[str, Lot]) -> None:
     """Read what each earning gave and what was taken back since, with its lots and their past."""
     by_posting = {each.posting: each for each in earnings.values()}
-    statement = sa.select(
-        award.c.origin, award.c.posting.label("given_by"), award.c.rule, award.c.points, *LOT_COLUMNS
-    ).join(lot, lot.c.id == award.c.lot)
-    rows = [*_in_lists(connection, by_posting, statement, award.c.origin)]
+    rows = _AWARDS(connection, by_posting)
     own: dict[str, Lot] = {}
     for row in sorted(rows, key=lambda row: (row.given_by != row.origin, row.given_by)):  # the earning first
         mine = own.setdefault(row.id, lots.get(row.id) or _lot(row))
@@ -147,36 +160,41 @@ def _lines(connection: sa.Connection, earnings: dict[str, Earning], lots: dict[s
             line.taken -= row.points
         if mine not in line.lots:
             line.lots.append(mine)
-    past = (
-        sa.select(lot_move.c.lot, lot_move.c.bucket, sa.func.sum(lot_move.c.delta).label("points"))
-        .where(lot_move.c.bucket.in_(["expired", "waived"]))
-        .group_by(lot_move.c.lot, lot_move.c.bucket)
-    )
-    for row in _in_lists(connection, own, past, lot_move.c.lot):
+    for row in _PAST(connection, own):
         setattr(own[row.lot], row.bucket, int(row.points))
 
 
-def _lot(row: sa.Row[Any]) -> Lot:
+_AWARDS = Lookup(
+    sa.select(
+        award.c.origin, award.c.posting.label("given_by"), award.c.rule, award.c.points, *LOT_COLUMNS
+    ).join(lot, lot.c.id == award.c.lot),
+    award.c.origin,
+)
+_PAST = Lookup(
+    sa.select(lot_move.c.lot, lot_move.c.bucket, sa.func.sum(lot_move.c.delta).label("points"))
+    .where(sa.text("lot_move.bucket in ('expired', 'waived')"))
+    .group_by(lot_move.c.lot, lot_move.c.bucket),
+    lot_move.c.lot,
+)
+
+
+def _lot(row: Any) -> Lot:
     return Lot(**{column.name: getattr(row, column.name) for column in LOT_COLUMNS})
 
 
 def _refunds(connection: sa.Connection, earnings: dict[str, Earning]) -> None:
-    statement = sa.select(refund)
-    for row in _in_lists(connection, earnings, statement, refund.c.fact):
-        told = Refund(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    for row in _REFUNDS(connection, earnings):
+        told = Refund(**row._asdict())
         earnings[told.fact].refunds[told.source, told.refund_id] = told
 
 
+_REFUNDS = Lookup(sa.select(refund), refund.c.fact)
+
+
 def _answers(connection: sa.Connection, keys: AbstractSet[str]) -> dict[str, tuple[bytes, Posted]]:
-    statement = sa.select(
-        posting.c.id, posting.c.key, posting.c.request_hash, posting.c.member, posting.c.kind, posting.c.event,
-        posting.c.occurred_at, posting.c.posted_at,
-    )  # fmt: skip
-    rows = [*_in_lists(connection, keys, statement, posting.c.key)]
+    rows = _POSTINGS(connection, keys)
     points: dict[str, dict[str, int]] = {row.id: {} for row in rows}
-    changed = sa.select(leg.c.posting, leg.c.wallet, sa.func.sum(leg.c.delta).label("points"))
-    changed = changed.where(leg.c.bucket.in_(OWNED)).group_by(leg.c.posting, leg.c.wallet)
-    for row in _in_lists(connection, points, changed, leg.c.posting):
+    for row in _CHANGES(connection, points):
         points[row.posting][row.wallet] = int(row.points)
     return {
         row.key: (
@@ -194,3 +212,18 @@ def _answers(connection: sa.Connection, keys: AbstractSet[str]) -> dict[str, tup
         )
         for row in rows
     }
+
+
+_POSTINGS = Lookup(
+    sa.select(
+        posting.c.id, posting.c.key, posting.c.request_hash, posting.c.member, posting.c.kind, posting.c.event,
+        posting.c.occurred_at, posting.c.posted_at,
+    ),
+    posting.c.key,
+)  # fmt: skip
+_CHANGES = Lookup(
+    sa.select(leg.c.posting, leg.c.wallet, sa.func.sum(leg.c.delta).label("points"))
+    .where(leg.c.owner != PROGRAMME)
+    .group_by(leg.c.posting, leg.c.wallet),
+    leg.c.posting,
+)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from hub.ids import new_id
 from hub.sdk.events import MemberRef
-from hub.storage import Many
+from hub.storage import Lookup, Many
 from hub.storage.tables import contact, event, hint, identity, member
 
 Key = tuple[str, str]
@@ -67,12 +67,8 @@ class Directory:
         """
         self = cls(connection, match, enrol=enrol, now=now)
         keys = {key for name, ref in refs for key in self._proofs(name, ref) or self._addresses(ref)}
-        if keys:
-            pairs = sa.tuple_(identity.c.source, identity.c.value).in_(sorted(keys))
-            for row in connection.execute(
-                sa.select(identity.c.source, identity.c.value, identity.c.member).where(pairs)
-            ):
-                self._known[row.source, row.value] = row.member
+        for row in _KNOWN(connection, keys):
+            self._known[row.source, row.value] = row.member
         return self
 
     def resolve(self, connection_name: str, ref: MemberRef, event_id: str) -> str | None:
@@ -116,15 +112,9 @@ class Directory:
             return
         for m in wanted:
             self._ids[m], self._contacts[m] = {}, {}
-        ids = sa.select(identity.c.member, identity.c.source, identity.c.value).where(
-            identity.c.member.in_(wanted)
-        )
-        for row in self._connection.execute(ids.order_by(identity.c.created_at)):
+        for row in _IDS(self._connection, wanted):
             self._ids[row.member][row.source] = row.value
-        told = sa.select(contact.c.member, contact.c.kind, contact.c.value).where(
-            contact.c.member.in_(wanted)
-        )
-        for row in self._connection.execute(told):
+        for row in _CONTACTS(self._connection, wanted):
             self._contacts[row.member][row.kind] = row.value
 
     def card(self, member_id: str) -> Mapping[str, Any]:
@@ -215,6 +205,10 @@ def _tell(insert: Callable[[sa.Table], Any]) -> Any:
     )
 
 
+_PROVED = sa.select(identity.c.source, identity.c.value, identity.c.member)
+_KNOWN = Lookup(_PROVED, identity.c.source, identity.c.value)
+_IDS = Lookup(_PROVED.order_by(identity.c.created_at), identity.c.member)
+_CONTACTS = Lookup(sa.select(contact.c.member, contact.c.kind, contact.c.value), contact.c.member)
 _NEW_MEMBERS = Many(lambda insert: insert(member))
 _NEW_IDENTITIES = Many(lambda insert: insert(identity))
 _TELL = Many(_tell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from multiprocessing.util import Finalize
@@ -22,9 +23,22 @@ def create() -> Flask:
     ]
     secrets += [text for c in hub.connections.values() for text in c.connector.redactions()]
     logs.setup(hub.config.file.logs, secrets=secrets)
+    app = create_app(hub)
+    spare_the_collector()
     hub.start()
     close_at_exit(hub.close)
-    return create_app(hub)
+    return app
+
+
+def spare_the_collector() -> None:
+    """Let the garbage collector look less often, and not at what is loaded by now, which stays for good.
+
+    A batch of events makes many objects and hardly a cycle. Looking through all of them at every 700th took a
+    fifth of the processing time (measured 2026-11).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def close_at_exit(close: Callable[[], None]) -> None:
