@@ -77,6 +77,7 @@ class Program:
             self._by_trigger[each.rule.trigger].append(each)
         self.triggers = frozenset(self._by_trigger)
         self._environments = {trigger: environment(trigger) for trigger in self.triggers}
+        self._reads = {trigger: self._read_by(trigger) for trigger in self.triggers}
 
     def waives_debt(self, wallet: str) -> bool:
         """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
@@ -95,13 +96,21 @@ class Program:
         """
         if event.test or event.name not in self.triggers:
             return []
-        activation = self._environments[event.name].activation(_variables(event, member, left))
+        variables = _variables(event, member, left, self._reads[event.name])
+        activation = self._environments[event.name].activation(variables)
         return [
             award
             for each in self._by_trigger[event.name]
             if _holds(each, activation)
             for award in self._awards(each, event, _points(each, event, activation, left))
         ]
+
+    def _read_by(self, trigger: str) -> dict[str, frozenset[str] | None]:
+        """Return what a trigger's rules may read: variable -> its keys; None: any."""
+        rules = self._by_trigger[trigger]
+        expressions = [found for each in rules for found in (each.condition, each.points) if found]
+        names = ("event", "member", *_body(trigger))
+        return {name: self._environments[trigger].keys_read(name, expressions) for name in names}
 
     def _awards(self, each: Compiled, event: Event, points: int) -> Iterator[Award]:
         for wallet in each.wallets if points else ():
@@ -259,8 +268,10 @@ def _evaluate(each: Compiled, key: str, expression: Expression, activation: Acti
         raise PricingError(f"rule {each.rule.id}: `{key}`: {error}") from error
 
 
-def _variables(event: Event, member: Mapping[str, Any], left: Left | None) -> dict[str, Any]:
-    variables = {name: _plain(getattr(event, name)) for name in _body(event.name)}
+def _variables(
+    event: Event, member: Mapping[str, Any], left: Left | None, reads: Mapping[str, frozenset[str] | None]
+) -> dict[str, Any]:
+    variables = {name: _plain(getattr(event, name), reads[name]) for name in _body(event.name)}
     variables["member"] = dict(member)
     variables["event"] = {
         "name": event.name,
@@ -287,20 +298,26 @@ def _fields(shape: Any) -> tuple[str, ...]:
     return getattr(shape, "__struct_fields__", ())
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as plain dicts, lists and scalars, with what is left at its default too."""
+def _plain(value: Any, keys: frozenset[str] | None = None) -> Any:
+    """Return a value as plain dicts, lists and scalars, with what is left at its default too.
+
+    Args:
+        keys: those that anybody reads of it; None: all. To make a whole order readable takes longer than to price it.
+    """
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
     if not isinstance(value, msgspec.Struct):
         return value
     plain = msgspec.structs.asdict(value)
-    for name in _nested(type(value)):
+    if keys is not None:
+        plain = {name: plain[name] for name in keys & plain.keys()}
+    for name in _nested(type(value)) & plain.keys():
         plain[name] = _plain(plain[name])
     return plain
 
 
 @cache
-def _nested(shape: type[msgspec.Struct]) -> tuple[str, ...]:
+def _nested(shape: type[msgspec.Struct]) -> frozenset[str]:
     """Return the fields that may hold more than a scalar."""
     scalars = (str, int, bool, int | None)
-    return tuple(field.name for field in msgspec.structs.fields(shape) if field.type not in scalars)
+    return frozenset(field.name for field in msgspec.structs.fields(shape) if field.type not in scalars)
