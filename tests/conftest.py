@@ -54,7 +54,9 @@ def _emptied(database: Database) -> None:
     """Bring the shared database to where a new one would be."""
     tables = [*INBOX.tables, *HUB.tables]
     with database.hub.begin() as connection:
-        whole = sa.text("SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%_append_only' AND tgenabled = 'O'")
+        whole = sa.text(
+            "SELECT count(*) FROM pg_trigger WHERE tgname LIKE '%_append_only' AND tgenabled = 'O'"
+        )
         if connection.scalar(whole) not in {0, len(APPEND_ONLY)}:  # a test took triggers away
             connection.execute(sa.text("DROP SCHEMA public CASCADE"))
             connection.execute(sa.text("CREATE SCHEMA public"))

@@ -49,6 +49,10 @@ Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 PROGRAMME = "00000000-0000-0000-0000-000000000000"
 """The owner of the programme's own accounts (issued, expired, reversed ...)."""
 
+NARROW: dict[str, Any] = {"sqlite_with_rowid": False}
+"""Of tables with short rows that are found by their key alone: SQLite keeps these rows in the key's own tree, where
+it would otherwise keep a second tree of row numbers, to be written along with it."""
+
 INBOX = sa.MetaData()
 HUB = sa.MetaData()
 
@@ -168,6 +172,7 @@ fact = sa.Table(
     sa.Column("key", sa.Text, primary_key=True, comment="any name of the fact"),
     sa.Column("canonical", sa.Text, nullable=False, comment="the name under which it was posted"),
     sa.Column("event", Id, nullable=False, comment="which event brought this name"),
+    **NARROW,
 )
 
 
@@ -197,6 +202,7 @@ identity = sa.Table(
     sa.Column("event", Id, comment="the evidence"),
     sa.Column("created_at", Instant, nullable=False),
     sa.Index("identity_member", "member"),
+    **NARROW,
 )
 """What proves who somebody is: a platform's own id, or an address the platform vouches for."""
 
@@ -208,6 +214,7 @@ contact = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
     sa.Column("event", Id),
     sa.Index("contact_value", "kind", "value"),
+    **NARROW,
 )
 """What we were told about somebody; the latest wins, nothing is proved by it."""
 
@@ -217,6 +224,7 @@ hint = sa.Table(
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, primary_key=True),
     sa.Column("event", Id, primary_key=True),
+    **NARROW,
 )
 """An unassigned event can be claimed by whoever later proves to own this address."""
 
@@ -259,6 +267,7 @@ leg = sa.Table(
     ),
     sa.Column("delta", Big, nullable=False),
     sa.CheckConstraint("delta <> 0"),
+    **NARROW,
 )
 
 award = sa.Table(
@@ -273,6 +282,7 @@ award = sa.Table(
     sa.Column("wanted", Big, nullable=False, comment="before caps"),
     sa.Column("points", Big, nullable=False, comment="given; negative when taken back"),
     sa.Index("award_origin", "origin"),
+    **NARROW,
 )
 
 lot = sa.Table(
@@ -304,6 +314,7 @@ lot_move = sa.Table(
     sa.Column("bucket", sa.Text, nullable=False),
     sa.Column("delta", Big, nullable=False),
     sa.Index("lot_move_lot", "lot"),
+    **NARROW,
 )
 
 balance = sa.Table(
@@ -316,6 +327,7 @@ balance = sa.Table(
     sa.Column("held", Big, nullable=False),
     sa.Column("debt", Big, nullable=False, comment="zero or less"),
     sa.CheckConstraint("pending >= 0 and active >= 0 and held >= 0 and debt <= 0"),
+    **NARROW,
 )
 """Members only. The programme's own balances are sums of legs: one row that every posting updates would
 make all writers wait for each other."""
@@ -332,6 +344,7 @@ earning = sa.Table(
     sa.Column("gross_minor", Big, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
     sa.Index("earning_member", "member"),
+    **NARROW,
 )
 
 refund = sa.Table(

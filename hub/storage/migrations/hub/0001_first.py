@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("wanted", tables.Big, nullable=False, comment="before caps"),
         sa.Column("points", tables.Big, nullable=False, comment="given; negative when taken back"),
         sa.PrimaryKeyConstraint("posting", "n"),
+        sqlite_with_rowid=False,
     )
     op.create_index("award_origin", "award", ["origin"], unique=False)
     op.create_table(
@@ -49,6 +50,7 @@ def upgrade() -> None:
         sa.Column("debt", tables.Big, nullable=False, comment="zero or less"),
         sa.CheckConstraint("pending >= 0 and active >= 0 and held >= 0 and debt <= 0"),
         sa.PrimaryKeyConstraint("member", "wallet"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "breaker",
@@ -67,6 +69,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("event", tables.Id, nullable=True),
         sa.PrimaryKeyConstraint("member", "kind"),
+        sqlite_with_rowid=False,
     )
     op.create_index("contact_value", "contact", ["kind", "value"], unique=False)
     op.create_table(
@@ -86,6 +89,7 @@ def upgrade() -> None:
         sa.Column("gross_minor", tables.Big, nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("fact"),
+        sqlite_with_rowid=False,
     )
     op.create_index("earning_member", "earning", ["member"], unique=False)
     op.create_table(
@@ -145,6 +149,7 @@ def upgrade() -> None:
         sa.Column("canonical", sa.Text(), nullable=False, comment="the name under which it was posted"),
         sa.Column("event", tables.Id, nullable=False, comment="which event brought this name"),
         sa.PrimaryKeyConstraint("key"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "hint",
@@ -152,6 +157,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.Column("event", tables.Id, nullable=False),
         sa.PrimaryKeyConstraint("source", "value", "event"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "identity",
@@ -161,6 +167,7 @@ def upgrade() -> None:
         sa.Column("event", tables.Id, nullable=True, comment="the evidence"),
         sa.Column("created_at", tables.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("source", "value"),
+        sqlite_with_rowid=False,
     )
     op.create_index("identity_member", "identity", ["member"], unique=False)
     op.create_table(
@@ -178,6 +185,7 @@ def upgrade() -> None:
         sa.Column("delta", tables.Big, nullable=False),
         sa.CheckConstraint("delta <> 0"),
         sa.PrimaryKeyConstraint("posting", "n"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "lot",
@@ -227,6 +235,7 @@ def upgrade() -> None:
         sa.Column("bucket", sa.Text(), nullable=False),
         sa.Column("delta", tables.Big, nullable=False),
         sa.PrimaryKeyConstraint("posting", "n"),
+        sqlite_with_rowid=False,
     )
     op.create_index("lot_move_lot", "lot_move", ["lot"], unique=False)
     op.create_table(
