@@ -217,5 +217,8 @@ PEOPLE = (
     """INSERT INTO identity (source, value, member, created_at)
        SELECT 'email', (:customer + m) || '@example.com', id, :began FROM person ORDER BY m""",
     """INSERT INTO contact (member, kind, value)
-       SELECT id, 'email', (:customer + m) || '@example.com' FROM person ORDER BY m""",
+       SELECT id, kind, COALESCE(value, (:customer + m) || '@example.com') FROM person, (
+           SELECT 'email' AS kind, NULL AS value UNION ALL SELECT 'name', 'Marta Lindqvist'
+           UNION ALL SELECT 'phone', '+4915112345678' UNION ALL SELECT 'locale', 'de-DE')
+       ORDER BY m""",
 )

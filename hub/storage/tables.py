@@ -163,7 +163,6 @@ event = sa.Table(
     _partial("event_ready", "next_at", where="state in ('ready', 'fetching')"),
     _partial("event_open", "state", "id", where="state in ('parked', 'waiting', 'unassigned')"),
     _partial("event_waits", "waits_for", where="waits_for is not null"),
-    sa.Index("event_member", "member", "id"),
 )
 
 fact = sa.Table(
@@ -191,6 +190,7 @@ member = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False, server_default="0"),
     sa.Column("head", sa.LargeBinary, nullable=False, server_default=""),
     sa.Column("posted_at", Instant, comment="of the last posting; never goes back"),
+    **NARROW,
 )
 
 identity = sa.Table(
@@ -300,7 +300,10 @@ lot = sa.Table(
     sa.Column("expires_at", Instant, comment="null: never"),
     sa.CheckConstraint("pending >= 0 and active >= 0 and held >= 0"),
     sa.Index("lot_posting", "posting"),
-    _partial("lot_open", "member", "wallet", where="pending + active + held > 0"),
+    # Its dates tell what is due without a look at the lots themselves.
+    _partial(
+        "lot_open", "member", "expires_at", "available_at", "pending", where="pending + active + held > 0"
+    ),
     _partial("lot_activates", "available_at", where="pending > 0"),
     _partial("lot_expires", "expires_at", where="expires_at is not null and pending + active > 0"),
 )
@@ -343,7 +346,6 @@ earning = sa.Table(
     sa.Column("net_minor", Big, nullable=False),
     sa.Column("gross_minor", Big, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
-    sa.Index("earning_member", "member"),
     **NARROW,
 )
 

@@ -91,7 +91,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("fact"),
         sqlite_with_rowid=False,
     )
-    op.create_index("earning_member", "earning", ["member"], unique=False)
     op.create_table(
         "event",
         sa.Column("id", tables.Id, nullable=False),
@@ -118,7 +117,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("connection", "source_id", "part"),
     )
     op.create_index("event_inbox", "event", ["inbox_id"], unique=False)
-    op.create_index("event_member", "event", ["member", "id"], unique=False)
     op.create_index(
         "event_open",
         "event",
@@ -221,7 +219,7 @@ def upgrade() -> None:
     op.create_index(
         "lot_open",
         "lot",
-        ["member", "wallet"],
+        ["member", "expires_at", "available_at", "pending"],
         unique=False,
         sqlite_where=sa.text("pending + active + held > 0"),
         postgresql_where=sa.text("pending + active + held > 0"),
@@ -257,6 +255,7 @@ def upgrade() -> None:
             "posted_at", tables.Instant(), nullable=True, comment="of the last posting; never goes back"
         ),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "oauth_token",
