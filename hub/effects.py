@@ -243,6 +243,7 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "consent.changed": _note,
     "command.received": _note,
     "approval.decided": _note,
+    "redemption.requested": _note,
 }
 """Every other event earns what the programme's rules give for it."""
 

@@ -103,6 +103,81 @@ class Invoice(Value, frozen=True, kw_only=True):
     currency: Currency
 
 
+class Service(Value, frozen=True, kw_only=True):
+    """Work that was done for a customer. A platform that tells no price leaves the amount at zero."""
+
+    id: str
+    kind: str = ""
+    amount_minor: Minor = 0
+    currency: str = ""
+
+
+class Ticket(Value, frozen=True, kw_only=True):
+    """A request to support. `csat` is the customer's rating as the platform counts it, or None."""
+
+    id: str
+    subject: str = ""
+    channel: str = ""
+    tags: list[str] = []
+    csat: int | None = None
+
+
+class Form(Value, frozen=True, kw_only=True):
+    """A filled form or survey.
+
+    Attributes:
+        id: of the form; the response's own id is in the fact.
+        score: of a rating or a quiz, or None.
+        answers: by the question's reference; what a browser can forge is marked in the mapping.
+    """
+
+    id: str
+    title: str = ""
+    score: int | None = None
+    answers: dict[str, Any] = {}
+
+
+class Tag(Value, frozen=True, kw_only=True):
+    name: str
+
+
+class Nomination(Value, frozen=True, kw_only=True):
+    """Somebody put forward for something; `was` is the status before, where the source tells it."""
+
+    id: str
+    status: str
+    was: str = ""
+
+
+class Wish(Value, frozen=True, kw_only=True):
+    """A redemption somebody asks for.
+
+    Attributes:
+        reward: an id of the programme's catalogue.
+        channel: web, app, staff, sms, chat ...
+        order: the order it belongs to, or empty.
+    """
+
+    reward: str
+    channel: str = ""
+    order: str = ""
+
+
+class Message(Value, frozen=True, kw_only=True):
+    """A message to a customer, as the platform that carried it tells of it.
+
+    Attributes:
+        id: the platform's id, which is the remote id of the delivery that sent it.
+        channel: email, sms, chat.
+    """
+
+    id: str
+    channel: str
+    template: str = ""
+    url: str = ""
+    reason: str = ""
+
+
 class Change(Value, frozen=True, kw_only=True):
     """A consent as it now stands."""
 
@@ -220,6 +295,70 @@ class MemberErased(Event, frozen=True, kw_only=True):
 class ConsentChanged(Event, frozen=True, kw_only=True):
     name = "consent.changed"
     consent: Change
+
+
+class ServiceCompleted(Event, frozen=True, kw_only=True):
+    name = "service.completed"
+    service: Service
+
+
+class TicketSolved(Event, frozen=True, kw_only=True):
+    """Once for each ticket: the fact is the ticket, however often it is reopened."""
+
+    name = "ticket.solved"
+    ticket: Ticket
+
+
+class TicketReopened(Event, frozen=True, kw_only=True):
+    name = "ticket.reopened"
+    ticket: Ticket
+
+
+class SurveySubmitted(Event, frozen=True, kw_only=True):
+    name = "survey.submitted"
+    survey: Form
+
+
+class FormSubmitted(Event, frozen=True, kw_only=True):
+    name = "form.submitted"
+    form: Form
+
+
+class TagApplied(Event, frozen=True, kw_only=True):
+    name = "tag.applied"
+    tag: Tag
+
+
+class NominationUpdated(Event, frozen=True, kw_only=True):
+    name = "nomination.updated"
+    nomination: Nomination
+
+
+class RedemptionRequested(Event, frozen=True, kw_only=True):
+    name = "redemption.requested"
+    redemption: Wish
+
+
+class MessageDelivered(Event, frozen=True, kw_only=True):
+    name = "message.delivered"
+    message: Message
+
+
+class MessageOpened(Event, frozen=True, kw_only=True):
+    name = "message.opened"
+    message: Message
+
+
+class MessageClicked(Event, frozen=True, kw_only=True):
+    name = "message.clicked"
+    message: Message
+
+
+class MessageFailed(Event, frozen=True, kw_only=True):
+    """It bounced, or was refused on its way."""
+
+    name = "message.failed"
+    message: Message
 
 
 class CommandReceived(Event, frozen=True, kw_only=True):

@@ -1,0 +1,8 @@
+"""Consents and merge proposals."""
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    pass
