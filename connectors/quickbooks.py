@@ -9,12 +9,10 @@ offset; `TxnDate` is a date without a zone and is not used.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -26,16 +24,18 @@ from hub.sdk import (
     Client,
     Connector,
     Malformed,
+    OAuth,
     Params,
     Receipt,
     Rejected,
     Response,
     Settings,
     SourceEvent,
-    Token,
     TryLater,
     Webhook,
+    bearer,
     hookimpl,
+    with_token,
 )
 from hub.sdk.signatures import body_digest, check_hmac, encode, hmac_digest
 
@@ -230,8 +230,6 @@ class QuickBooks(Connector):
             Fault: QuickBooks says what is wrong.
             TryLater, Rejected: as `Client.request`.
         """
-        if client.tokens is None:
-            raise Rejected("QuickBooks is not connected: no OAuth token is stored")
 
         def send(token: str) -> Response:
             return client.request(
@@ -239,17 +237,23 @@ class QuickBooks(Connector):
                 f"/v3/company/{self.settings.realm_id}/{path}",
                 params={"minorversion": MINOR_VERSION, **query},
                 # Without Accept the answer may be XML.
-                headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+                headers={**bearer(token), "Accept": "application/json"},
                 json=body,
                 accept=(400, 401, 403, 404),
             )
 
-        refresh = partial(new_token, self.settings, client)
-        token = client.tokens.access(refresh)
-        response = send(token)
-        if response.status == 401:
-            response = send(client.tokens.access(refresh, rejected=token))
-        return answer_in(response)
+        return answer_in(with_token(self.oauth(), client, send))
+
+    def oauth(self) -> OAuth:
+        """Intuit rotates the refresh token about once a day."""
+        return OAuth(
+            token_url=self.settings.oauth_url,
+            authorize_url="https://appcenter.intuit.com/connect/oauth2",
+            client_id=self.settings.client_id,
+            client_secret=self.settings.client_secret,
+            scopes=("com.intuit.quickbooks.accounting",),
+            basic=True,
+        )
 
     actions = {
         "note_customer": Action(
@@ -339,29 +343,6 @@ def with_our_line(notes: str, line: str) -> str:
     """Return a customer's notes with our line on top and every line of the merchant's kept."""
     theirs = [text for text in notes.splitlines() if not text.startswith(OUR_LINE)]
     return "\n".join([OUR_LINE + line, *theirs])
-
-
-def new_token(settings: QuickBooksSettings, client: Client, refresh_token: str) -> Token:
-    """Trade a refresh token for a new pair. Intuit gives a new refresh token about once a day."""
-    app = f"{settings.client_id}:{settings.client_secret.get_secret_value()}".encode()
-    response = client.request(
-        "POST",
-        settings.oauth_url,
-        data={"grant_type": "refresh_token", "refresh_token": refresh_token},
-        headers={"Authorization": f"Basic {base64.b64encode(app).decode()}", "Accept": "application/json"},
-        accept=(400, 401),
-    )
-    if response.status >= 400:
-        raise Rejected("Intuit refused the refresh token: connect the company again", response.status)
-    answer = document(response)
-    try:
-        return Token(
-            access=answer["access_token"],
-            refresh=answer["refresh_token"],
-            expires_at=client.now + timedelta(seconds=int(answer["expires_in"])),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise TryLater("Intuit's answer holds no token") from error
 
 
 def answer_in(response: Response) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from hub.sdk import (
     hookimpl,
     parse_json,
     retry_after_s,
+    text_at,
 )
 from hub.sdk.signatures import body_digest, check_hmac, check_timestamp, hmac_digest
 
@@ -132,9 +133,9 @@ class Slack(Connector):
     def _check_account(self, webhook: Webhook) -> None:
         """Refuse another app, another workspace, and people of another organisation in a shared channel."""
         _, body = read(webhook) or ("", {})
-        teams = {dig(body, "team_id"), dig(body, "team", "id"), dig(body, "user", "team_id")}
+        teams = {text_at(body, "team_id"), text_at(body, "team", "id"), text_at(body, "user", "team_id")}
         for expected, found in (
-            (self.settings.app_id, {dig(body, "api_app_id")}),
+            (self.settings.app_id, {text_at(body, "api_app_id")}),
             (self.settings.team_id, teams),
         ):
             if expected and found - {expected, ""}:
@@ -153,7 +154,7 @@ class Slack(Connector):
         """Give back the challenge, and tell the typist of a command that it arrived; clicks want nothing."""
         kind, body = read(webhook) or ("", {})
         if kind == "url_verification":
-            return Answer.json({"challenge": dig(body, "challenge")}, store=False)
+            return Answer.json({"challenge": text_at(body, "challenge")}, store=False)
         return {"slash_command": Answer.json(GOT_IT), "ssl_check": Answer(store=False)}.get(kind)
 
     def delivery_id(self, webhook: Webhook) -> str | None:
@@ -177,7 +178,7 @@ class Slack(Connector):
             account=workspace(body),
             payload=body,
             # What our own bot writes comes back as a message event.
-            echo=dig(body, "event", "app_id") == (dig(body, "api_app_id") or None),
+            echo=text_at(body, "event", "app_id") == (text_at(body, "api_app_id") or None),
         )
         return [event]
 
@@ -264,20 +265,13 @@ def read(webhook: Webhook) -> tuple[str, dict[str, Any]] | None:
             kind, body = "slash_command" if "command" in form else "ssl_check", dict[str, Any](form)
         else:
             body = msgspec.convert(parse_json(form.get("payload") or webhook.body), dict[str, Any])
-            kind = dig(body, "type")
+            kind = text_at(body, "type")
     except (Malformed, msgspec.ValidationError):
         return None
     if kind == "event_callback":
-        kind = f"event.{dig(body, 'event', 'type')}"
+        kind = f"event.{text_at(body, 'event', 'type')}"
     body.pop("token", None)
     return (kind, body) if kind else None
-
-
-def dig(body: Any, *path: str) -> str:
-    """Return the text at a path, empty where there is none."""
-    for step in path:
-        body = body.get(step) if isinstance(body, dict) else None
-    return body if isinstance(body, str) else ""
 
 
 def buttons(body: Mapping[str, Any]) -> list[Any]:
@@ -292,14 +286,14 @@ def identity(kind: str, body: Mapping[str, Any]) -> str:
         return ",".join(pressed(body, action) for action in buttons(body))
     if kind == "view_submission":
         # The same modal sent twice has the same hash; a changed one has another.
-        return f"{dig(body, 'view', 'id')}:{dig(body, 'view', 'hash')}".strip(":")
-    return dig(body, "event_id") or dig(body, "trigger_id")
+        return f"{text_at(body, 'view', 'id')}:{text_at(body, 'view', 'hash')}".strip(":")
+    return text_at(body, "event_id") or text_at(body, "trigger_id")
 
 
 def pressed(body: Mapping[str, Any], action: Any) -> str:
     """Return the identity of one press of a button, empty when the time is missing."""
-    at = dig(action, "action_ts")
-    return f"{at}:{dig(body, 'user', 'id')}:{dig(action, 'action_id')}" if at else ""
+    at = text_at(action, "action_ts")
+    return f"{at}:{text_at(body, 'user', 'id')}:{text_at(action, 'action_id')}" if at else ""
 
 
 def click(body: dict[str, Any], action: Any, fallback_id: str, received_at: datetime) -> SourceEvent:
@@ -317,7 +311,7 @@ def click(body: dict[str, Any], action: Any, fallback_id: str, received_at: date
 
 
 def workspace(body: Mapping[str, Any]) -> str:
-    return dig(body, "team_id") or dig(body, "team", "id")
+    return text_at(body, "team_id") or text_at(body, "team", "id")
 
 
 def instant(seconds: Any, otherwise: datetime) -> datetime:

@@ -8,7 +8,7 @@ brings an HTTP client of its own past the hub's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +28,9 @@ from hub.sdk import (
     SourceEvent,
     TryLater,
     Webhook,
+    dig,
     hookimpl,
+    text_at,
 )
 from hub.sdk.signatures import check_hmac, encode, hmac_digest
 
@@ -111,7 +113,7 @@ class Square(Connector):
             id=event_id,
             type=event_type,
             at=instant(body.get("created_at")) or webhook.received_at,
-            account=text(body.get("merchant_id")),
+            account=text_at(body.get("merchant_id")),
             payload=body,
             test=webhook.headers.get(ENVIRONMENT, "").lower() == "sandbox",
             # What we adjusted comes back as a loyalty event that an API client, not a till, has made.
@@ -121,14 +123,14 @@ class Square(Connector):
 
     def probe(self, client: Client) -> str:
         program = self.call(client, "GET", "/v2/loyalty/programs/main").get("program")
-        return f"loyalty program {text(dig(program, 'id'))}, {text(dig(program, 'status')) or 'no status'}"
+        return f"loyalty program {text_at(program, 'id')}, {text_at(program, 'status') or 'no status'}"
 
     def adjust_points(self, params: AdjustPoints, client: Client) -> Receipt:
         """Add to or take from a customer's balance at Square, by our key at most once."""
         path = f"/v2/loyalty/accounts/{quote(self.account_of(params, client), safe='')}/adjust"
         change = {"points": params.points} | ({"reason": params.reason} if params.reason else {})
         body = {"idempotency_key": client.idempotency_key, "adjust_points": change}
-        return Receipt(text(dig(self.call(client, "POST", path, body), "event", "id")))
+        return Receipt(text_at(self.call(client, "POST", path, body), "event", "id"))
 
     def account_of(self, params: AdjustPoints, client: Client) -> str:
         """Return the customer's loyalty account: by customer, else by phone, else a new one."""
@@ -188,7 +190,7 @@ def signed_bytes(webhook: Webhook) -> bytes:
 
 def identity(body: Any) -> tuple[str, str]:
     """Return the event's id and type. Vendor samples give refund.created and .updated one event_id (2026-09)."""
-    event_id, event_type = text(dig(body, "event_id")), text(dig(body, "type"))
+    event_id, event_type = text_at(body, "event_id"), text_at(body, "type")
     if not (event_id and event_type):
         raise Malformed("the body has no event_id and type: not an event of Square")
     return f"{event_id}:{event_type}", event_type
@@ -202,26 +204,15 @@ def merges(event: SourceEvent) -> Iterator[SourceEvent]:
     """
     old_ids = dig(event.payload, "data", "object", "event_context", "merge", "from_customer_ids")
     if event.type == "customer.created" and isinstance(old_ids, list):
-        for old in dict.fromkeys(filter(None, map(text, old_ids))):
+        for old in dict.fromkeys(filter(None, map(text_at, old_ids))):
             payload = {**event.payload, "merged_customer_id": old}
             yield msgspec.structs.replace(event, id=f"{event.id}:{old}", payload=payload)
-
-
-def dig(value: Any, *path: str) -> Any:
-    """Return what lies at a path of keys, or None."""
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def instant(value: Any) -> datetime | None:
     """Return an RFC 3339 time in UTC, or None where it is unreadable or has no offset."""
     try:
-        at = datetime.fromisoformat(text(value))
+        at = datetime.fromisoformat(text_at(value))
         return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
@@ -229,15 +220,15 @@ def instant(value: Any) -> datetime | None:
 
 def known(record_id: Any) -> str:
     """Return the id of a record Square answered with; nothing goes on without it."""
-    if not text(record_id):
+    if not text_at(record_id):
         raise TryLater("Square answered without the record's id", uncertain=True)
-    return text(record_id)
+    return text_at(record_id)
 
 
 def refusal(status: int, errors: Any) -> TryLater | Rejected:
     """Return what Square's list of errors means; the first one counts."""
     first = errors[0] if isinstance(errors, list) and errors else None
-    code, detail = text(dig(first, "code")), text(dig(first, "detail"))
+    code, detail = text_at(first, "code"), text_at(first, "detail")
     reason = f"Square said {code or status}" + (f": {detail}" if detail else "")
     if code in AGAIN or status == 409:
         return TryLater(reason)

@@ -246,10 +246,7 @@ class _Reader:
                 "the hub keeps its data in SQLite or PostgreSQL",
                 "write sqlite:///points.db or postgresql://user:password@host/name",
             )
-        # By this field `hub.outbox` knows who has OAuth tokens, which are only stored encrypted.
-        oauth = [
-            name for name, c in connections.items() if getattr(c.connector.settings, "refresh_token", None)
-        ]
+        oauth = [name for name, each in connections.items() if each.connector.oauth()]
         if oauth and self.file.secret_key is None:
             self.complain(
                 ("secret_key",),

@@ -14,6 +14,7 @@ from hub.members import Directory
 from hub.rules import Program, amounts_of, refunds
 from hub.sdk.errors import KeyReused, PricingError
 from hub.sdk.events import Event, MemberMerged, MemberRef, PurchaseRefunded
+from hub.values import Happening
 from hub.versions import Programs
 
 
@@ -23,6 +24,7 @@ class Step:
 
     Attributes:
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
+        happened: what else came about, to be told.
     """
 
     programs: Programs
@@ -30,6 +32,7 @@ class Step:
     facts: Facts
     directory: Directory
     learnt: list[str] = field(default_factory=list)
+    happened: list[Happening] = field(default_factory=list)
 
     @property
     def program(self) -> Program:

@@ -14,28 +14,18 @@ from hub.ledger import Book
 from hub.members import Directory
 from hub.outbox import Delivery
 from hub.sdk import MappingError
-from hub.values import Posted
+from hub.values import HAPPENINGS, LEDGER_TRIGGERS, TOLD, Happening, Posted
 
 if TYPE_CHECKING:
     from hub.hub import Hub
 
-TRIGGERS = {
-    "earn": "points.earned",
-    "reinstate": "points.earned",
-    "reverse": "points.reversed",
-    "activate": "points.activated",
-    "expire": "points.expired",
-    "adjust": "points.adjusted",
-}
-"""Posting kind -> the trigger that outbound rules name; `points.changed` means any of them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """Something to tell: a posting, or an event that was understood.
+    """Something to tell: a posting, a happening, or an event that was understood.
 
     Attributes:
-        id: of the posting or the event; part of what makes a delivery unique.
+        id: of the posting, the happening or the event; part of what makes a delivery unique.
     """
 
     id: str
@@ -43,14 +33,21 @@ class Occasion:
     member: str
     posted: Posted | None = None
     entry: Entry | None = None
+    happening: Happening | None = None
 
 
 def fan_out(
-    hub: Hub, tx: sa.Connection, directory: Directory, book: Book, entries: Sequence[Entry] = ()
+    hub: Hub,
+    tx: sa.Connection,
+    directory: Directory,
+    book: Book,
+    *,
+    entries: Sequence[Entry] = (),
+    happenings: Sequence[Happening] = (),
 ) -> int:
-    """Write the deliveries that this transaction's postings and events cause, in it; return how many."""
+    """Write the deliveries that this transaction's postings, happenings and events cause, in it; return how many."""
     heard = hub.triggers
-    occasions = [o for o in _occasions(book.posted, entries) if not heard.isdisjoint(o.triggers)]
+    occasions = [o for o in _occasions(book.posted, entries, happenings) if not heard.isdisjoint(o.triggers)]
     if not occasions:
         return 0
     directory.facts({occasion.member for occasion in occasions})
@@ -59,11 +56,16 @@ def fan_out(
     return len(deliveries)
 
 
-def _occasions(posted: Iterable[Posted], entries: Sequence[Entry]) -> Iterator[Occasion]:
+def _occasions(
+    posted: Iterable[Posted], entries: Sequence[Entry], happenings: Iterable[Happening]
+) -> Iterator[Occasion]:
     by_id = {entry.id: entry for entry in entries}
     for posting in posted:
-        triggers = (TRIGGERS[posting.kind], "points.changed")
+        triggers = (LEDGER_TRIGGERS[posting.kind], "points.changed")
         yield Occasion(posting.id, triggers, posting.member, posting, by_id.get(posting.event or ""))
+    for happening in happenings:
+        entry = by_id.get(happening.event or "")
+        yield Occasion(happening.id, (happening.trigger,), happening.member, None, entry, happening)
     for entry in entries:
         if entry.state == "done" and entry.member and entry.canonical:
             yield Occasion(entry.id, (entry.canonical.name,), entry.member, None, entry)
@@ -121,4 +123,14 @@ def _about(hub: Hub, directory: Directory, book: Book, occasion: Occasion) -> Ma
         "points": posted.points.get(wallet, 0) if posted else 0,
         "posting": {"id": posted.id, "kind": posted.kind, "key": posted.key} if posted else {},
         "event": journal.plain(entry.canonical) if entry and entry.canonical else {},
+        **_told_by(occasion.happening),
     }
+
+
+def _told_by(happening: Happening | None) -> Mapping[str, Any]:
+    """Return what a happening tells, under its word; the other words are empty."""
+    told = {HAPPENINGS[happening.trigger]: happening.data} if happening else {}
+    return {**_NOTHING_TOLD, **told}
+
+
+_NOTHING_TOLD: Mapping[str, Any] = {word: {} for word in TOLD}

@@ -150,7 +150,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     journal.wake_waiting(tx, step.learnt, now)
 
     # Fan out.
-    told = fan_out(hub, tx, directory, book, live)
+    told = fan_out(hub, tx, directory, book, entries=live, happenings=step.happened)
     return Settled(entries, book.posted, told)
 
 

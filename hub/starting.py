@@ -28,7 +28,7 @@ _ALERTS = "# alerts: {name} # the connection that hears when deliveries to anoth
 def starter(connectors: Sequence[type[Connector]]) -> tuple[str, list[str]]:
     """Return the text of a hub.yaml for these connectors, and the environment variables it needs."""
     text = _HEAD
-    if any("refresh_token" in kind.Settings.model_fields for kind in connectors):
+    if any(kind.oauth is not Connector.oauth for kind in connectors):
         text += _ENCRYPTION
     listeners = [kind.name for kind in connectors if "post_message" in kind.actions]
     text += "".join(_ALERTS.format(name=name) for name in listeners[:1])

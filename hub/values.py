@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,75 @@ class Award(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     available_at: datetime
     expires_at: datetime | None = None
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the hub itself brought about, besides postings: a tier changed, a voucher was issued.
+
+    Attributes:
+        id: a UUID of the row it is about or of its own; makes what is told of it unique.
+        trigger: a key of `HAPPENINGS`.
+        data: what expressions read of it, under the word that `HAPPENINGS` has: `tier.to`, `voucher.code`.
+    """
+
+    id: str
+    trigger: str
+    member: str
+    data: dict[str, Any] = {}
+    event: str | None = None
+
+
+LEDGER_TRIGGERS = {
+    "earn": "points.earned",
+    "reinstate": "points.earned",
+    "reverse": "points.reversed",
+    "activate": "points.activated",
+    "expire": "points.expired",
+    "adjust": "points.adjusted",
+}
+"""Posting kind -> the trigger that outbound rules name; `points.changed` means any of them."""
+
+TOLD: dict[str, tuple[str, ...]] = {
+    "tier": ("was", "to", "direction", "points"),
+    "approval": ("id", "kind", "role", "summary", "state", "actor", "reason"),
+    "redemption": ("id", "reward", "points", "channel", "state"),
+    "voucher": ("id", "code", "reward", "kind", "value", "expires_at"),
+    "task": ("id", "queue", "title", "checklist"),
+    "milestone": ("rule", "reached", "badge"),
+    "referral": ("id", "role", "other"),
+    "budget": ("campaign", "pct", "spent", "budget"),
+    "expiring": ("points", "at", "days"),
+    "proposal": ("id", "member", "other", "evidence", "score"),
+}
+"""What outbound expressions may read of a happening: word -> its keys; empty where it is about something else."""
+
+HAPPENINGS: dict[str, str] = {
+    "tier.upgraded": "tier",
+    "tier.downgraded": "tier",
+    "tier.proposed": "tier",
+    "tier.warned": "tier",
+    "approval.requested": "approval",
+    "approval.approved": "approval",
+    "approval.rejected": "approval",
+    "redemption.held": "redemption",
+    "redemption.confirmed": "redemption",
+    "redemption.released": "redemption",
+    "redemption.returned": "redemption",
+    "voucher.issued": "voucher",
+    "voucher.redeemed": "voucher",
+    "voucher.expired": "voucher",
+    "task.created": "task",
+    "task.done": "task",
+    "milestone.reached": "milestone",
+    "referral.converted": "referral",
+    "budget.reached": "budget",
+    "points.expiring": "expiring",
+    "merge.proposed": "proposal",
+}
+"""Trigger -> the word of `TOLD` under which its data is read."""
+
+TRIGGERS = (*dict.fromkeys(LEDGER_TRIGGERS.values()), "points.changed", *HAPPENINGS)
+"""What the hub itself tells of; canonical event names are triggers too."""
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):

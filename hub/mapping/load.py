@@ -10,21 +10,30 @@ from typing import Any
 
 from hub import yamlfile
 from hub.expressions import Environment, Function
-from hub.mapping.model import TRIGGERS, InboundRule, Mapping, OutboundRule
+from hub.mapping.model import InboundRule, Mapping, OutboundRule
 from hub.mapping.rule import Complaints, RuleReader
 from hub.sdk.connector import Connector, Params
 from hub.sdk.errors import ConfigError
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
+from hub.values import TOLD, TRIGGERS
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order
 
 INBOUND = {"payload": "dyn", "event": "dyn", "connection": "dyn"}
-OUTBOUND = {"member": "dyn", "points": "int", "posting": "dyn", "event": "dyn", "connection": "dyn"}
+OUTBOUND = {
+    "member": "dyn",
+    "points": "int",
+    "posting": "dyn",
+    "event": "dyn",
+    "connection": "dyn",
+    **dict.fromkeys(TOLD, "dyn"),
+}
 _CONNECTION = ("name",)
 _INBOUND_KEYS = {"event": ("id", "type", "at", "account", "test"), "connection": _CONNECTION}
 _OUTBOUND_KEYS = {
     "member": ("id", "id_here", "ids", "email", "phone", "name", "balance", "pending", "tier"),
     "posting": ("id", "kind", "key"),
     "connection": _CONNECTION,
+    **TOLD,
 }
 _INBOUND_WORDS = ("emit", "if", "let", "optional")
 _OUTBOUND_WORDS = ("trigger", "if", "let", "params", "optional")

@@ -16,9 +16,6 @@ from hub.sdk.events import Event
 from hub.sdk.webhook import SourceEvent
 from hub.yamlfile import Document, Keys
 
-TRIGGERS = ("points.earned", "points.reversed", "points.activated", "points.expired", "points.changed")
-"""What the ledger tells; canonical event names are triggers too."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ignored:

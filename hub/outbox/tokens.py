@@ -1,7 +1,7 @@
 """OAuth tokens: encrypted at rest, refreshed in one place at a time, stored before they are used.
 
-The first refresh token comes from hub.yaml (`settings.refresh_token`). Platforms rotate it, and what they give is
-kept here. When the admin puts another one into hub.yaml, that one counts from then on.
+The first pair comes from `hub connect`, or its refresh token from hub.yaml (`settings.refresh_token`). Platforms rotate
+it, and what they give is kept here. When the admin puts another one into hub.yaml, that one counts from then on.
 """
 
 from __future__ import annotations
@@ -59,14 +59,15 @@ class OAuthTokens:
         self._known: dict[str, ConnectionTokens] = {}
 
     def of(self, connection: Connection) -> Tokens | None:
-        """Return a connection's tokens; None where its settings have no refresh token."""
-        seed = getattr(connection.connector.settings, "refresh_token", None)
-        if not isinstance(seed, SecretStr) or not seed.get_secret_value():
+        """Return a connection's tokens; None where its platform hands out none."""
+        given = getattr(connection.connector.settings, "refresh_token", None)
+        seed = given.get_secret_value() if isinstance(given, SecretStr) else ""
+        if not seed and connection.connector.oauth() is None:
             return None
         with self._lock:
             if connection.name not in self._known:
                 self._known[connection.name] = ConnectionTokens(
-                    self._database, self._fernet, self._clock, connection, seed.get_secret_value()
+                    self._database, self._fernet, self._clock, connection, seed
                 )
             return self._known[connection.name]
 

@@ -1,6 +1,6 @@
 """All that a connector author needs. Import from here and from nowhere else in `hub`."""
 
-from hub.sdk.connector import Action, Connector, Params, Receipt, Settings
+from hub.sdk.connector import Action, Connector, Params, Polled, Receipt, Settings, Step
 from hub.sdk.errors import (
     ConfigError,
     HubError,
@@ -13,6 +13,8 @@ from hub.sdk.errors import (
 )
 from hub.sdk.hookspecs import hookimpl
 from hub.sdk.http import Client, Response, Token, Tokens, failure, retry_after_s, unreachable
+from hub.sdk.oauth import OAuth, bearer, with_token
+from hub.sdk.reading import dig, id_at, list_at, text_at
 from hub.sdk.webhook import Answer, Headers, SourceEvent, Webhook, parse_json
 
 __all__ = [
@@ -26,20 +28,29 @@ __all__ = [
     "Malformed",
     "MappingError",
     "NotVerified",
+    "OAuth",
     "Params",
+    "Polled",
     "Problem",
     "Receipt",
     "Rejected",
     "Response",
     "Settings",
     "SourceEvent",
+    "Step",
     "Token",
     "Tokens",
     "TryLater",
     "Webhook",
+    "bearer",
+    "dig",
     "failure",
     "hookimpl",
+    "id_at",
+    "list_at",
     "parse_json",
     "retry_after_s",
+    "text_at",
     "unreachable",
+    "with_token",
 ]

@@ -7,9 +7,9 @@ Nothing here opens a socket: the hub hands a `Client` to the methods that need o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from hub.sdk.errors import Rejected
 from hub.sdk.http import Client
+from hub.sdk.oauth import OAuth
 from hub.sdk.webhook import Answer, SourceEvent, Webhook
 
 
@@ -56,6 +57,32 @@ class Action:
     target: str | None = None
 
 
+class Polled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a platform had new since the cursor.
+
+    Attributes:
+        bodies: stored as if each had come as a webhook, and read by `parse`, which tells them by their content.
+        cursor: where to go on next time; the platform's own, or a time as text.
+        more: there is more right now.
+    """
+
+    bodies: Sequence[bytes]
+    cursor: str
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change at a platform that lets it send us what we read. `run` makes it and returns what came of it.
+
+    Attributes:
+        summary: what will be done, for the admin: "create a webhook for orders/paid".
+    """
+
+    summary: str
+    run: Callable[[], str]
+
+
 class Connector:
     """One platform. Subclass it, fill the facts, override what the platform needs.
 
@@ -79,6 +106,14 @@ class Connector:
     """False only where the platform cannot sign: the connection then needs a written waiver."""
     probes: ClassVar[Sequence[str]] = ()
     """HTTP methods besides POST with which the platform tests the address ("GET", "HEAD")."""
+    poll_every: ClassVar[timedelta | None] = None
+    """How often `poll` is called; None: the platform tells us by itself."""
+    renew_every: ClassVar[timedelta | None] = None
+    """How often `subscribe` must be run again, because subscriptions lapse; None: they stay."""
+    lists: ClassVar[bool] = False
+    """Whether `listing` is there, so that `hub reconcile` can compare."""
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """Points of the quality checklist (`hub connectors grade`) that do not apply -> why."""
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -142,7 +177,42 @@ class Connector:
         """
         raise NotImplementedError
 
+    # Reading without a webhook. What is found goes through the inbox like everything else.
+
+    def poll(self, cursor: str, client: Client) -> Polled:
+        """Return what is new since `cursor`; empty is the first time: begin now, not with the past.
+
+        A webhook whose event is a mere bell (`SourceEvent.bell`) has this called at once.
+
+        Raises:
+            TryLater, Rejected: as `fetch`.
+        """
+        raise NotImplementedError
+
+    def listing(self, since: datetime, until: datetime, client: Client) -> Iterator[bytes]:
+        """Yield the body of a webhook for everything that happened at the platform between two times.
+
+        `hub reconcile` maps them and compares facts; the ids of deliveries and events may differ from those of
+        the real webhooks, facts may not.
+
+        Raises:
+            TryLater, Rejected: as `fetch`.
+        """
+        raise NotImplementedError
+
+    def subscribe(self, url: str, client: Client) -> list[Step]:
+        """Return what must be done at the platform so that it sends `url` what `events` names; empty: nothing.
+
+        Raises:
+            TryLater, Rejected: as `probe`.
+        """
+        raise NotImplementedError
+
     # Outbound.
+
+    def oauth(self) -> OAuth | None:
+        """Return how tokens are had, where the platform wants OAuth; see `hub.sdk.oauth`."""
+        return None
 
     def perform(self, action: str, params: Params, client: Client) -> Receipt:
         """Do one action.

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 import msgspec
 import requests
 
-from hub.sdk.errors import Rejected, TryLater
+from hub.sdk.errors import Malformed, Rejected, TryLater
 from hub.sdk.webhook import parse_json
 
 TIMEOUT_S = (5.0, 20.0)
@@ -74,6 +74,20 @@ class Response:
             Malformed: it is not JSON.
         """
         return parse_json(self.body)
+
+    def object(self) -> dict[str, Any]:
+        """Return the parsed body where it must be a JSON object.
+
+        Raises:
+            TryLater: it is none, though the call may have taken effect.
+        """
+        try:
+            body = self.json()
+        except Malformed:
+            body = None
+        if not isinstance(body, dict):
+            raise TryLater("the answer is not a JSON object", uncertain=True)
+        return body
 
 
 @dataclass(slots=True)

@@ -145,6 +145,7 @@ class SourceEvent(msgspec.Struct, frozen=True, kw_only=True):
         test: made in the platform's test mode: never earns in a live programme.
         notification: the payload only names a record: `fetch` must read it first.
         echo: caused by our own update; stored, counted, not mapped.
+        bell: says only that there is something new: the connection is polled (`Connector.poll`) at once.
     """
 
     id: str
@@ -155,3 +156,4 @@ class SourceEvent(msgspec.Struct, frozen=True, kw_only=True):
     test: bool = False
     notification: bool = False
     echo: bool = False
+    bell: bool = False

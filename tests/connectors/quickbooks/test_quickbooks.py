@@ -305,7 +305,7 @@ def test_a_token_lives_as_long_as_intuit_says():
 @pytest.mark.parametrize(
     ("script", "outcome", "says"),
     [
-        ([Reply(401), Reply(400, {}, b'{"error": "invalid_grant"}')], Rejected, "connect the company again"),
+        ([Reply(401), Reply(400, {}, b'{"error": "invalid_grant"}')], Rejected, "hub connect"),
         ([Reply(401), tokens(), Reply(401)], Rejected, "connect the company again"),
         ([Reply(401), Reply(200, {}, b"{}")], TryLater, "no token"),
         ([Reply(401), Reply(503)], TryLater, "503"),
