@@ -1,6 +1,6 @@
 """All that a connector author needs. Import from here and from nowhere else in `hub`."""
 
-from hub.sdk.connector import Action, Connector, Params, Polled, Receipt, Settings, Step
+from hub.sdk.connector import Action, Card, Connector, Params, Polled, Receipt, Settings, Step
 from hub.sdk.errors import (
     ConfigError,
     HubError,
@@ -11,6 +11,7 @@ from hub.sdk.errors import (
     Rejected,
     TryLater,
 )
+from hub.sdk.events import MemberRef
 from hub.sdk.hookspecs import hookimpl
 from hub.sdk.http import Client, Response, Token, Tokens, failure, retry_after_s, unreachable
 from hub.sdk.oauth import OAuth, bearer, with_token
@@ -20,6 +21,7 @@ from hub.sdk.webhook import Answer, Headers, SourceEvent, Webhook, parse_json
 __all__ = [
     "Action",
     "Answer",
+    "Card",
     "Client",
     "ConfigError",
     "Connector",
@@ -27,6 +29,7 @@ __all__ = [
     "HubError",
     "Malformed",
     "MappingError",
+    "MemberRef",
     "NotVerified",
     "OAuth",
     "Params",

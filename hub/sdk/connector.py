@@ -16,6 +16,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from hub.sdk.errors import Rejected
+from hub.sdk.events import MemberRef
 from hub.sdk.http import Client
 from hub.sdk.oauth import OAuth
 from hub.sdk.webhook import Answer, SourceEvent, Webhook
@@ -69,6 +70,25 @@ class Polled(msgspec.Struct, frozen=True, kw_only=True):
     bodies: Sequence[bytes]
     cursor: str
     more: bool = False
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's account as a chat shows it.
+
+    Attributes:
+        known: False when nobody is known by the reference; the rest is empty then.
+        unit: what that many points are called.
+        next_expiry: when the next points end, and how many; None and 0: none do.
+    """
+
+    known: bool
+    name: str = ""
+    points: int = 0
+    pending: int = 0
+    unit: str = "points"
+    tier: str = ""
+    next_expiry: datetime | None = None
+    next_expiring: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +169,17 @@ class Connector:
         """Return what the platform wants to read, or None for an empty 200. Called after `verify`."""
         return None
 
+    def asks_about(self, webhook: Webhook) -> MemberRef | None:
+        """Return whose account the platform wants to see in the answer (a card in a chat, an SMS), or None.
+
+        The hub reads it, which takes milliseconds, and answers with `show` instead of `answer`.
+        """
+        return None
+
+    def show(self, webhook: Webhook, card: Card) -> Answer:
+        """Return the answer that shows an account, in the platform's own form. Pure."""
+        raise NotImplementedError
+
     def delivery_id(self, webhook: Webhook) -> str | None:
         """Return the platform's id of this delivery, the same when it is retried.
 
@@ -211,7 +242,7 @@ class Connector:
     # Outbound.
 
     def oauth(self) -> OAuth | None:
-        """Return how tokens are had, where the platform wants OAuth; see `hub.sdk.oauth`."""
+        """Return how tokens are had, where the platform wants OAuth; see `hub.sdk.oauth`. None without its settings."""
         return None
 
     def perform(self, action: str, params: Params, client: Client) -> Receipt:

@@ -92,6 +92,20 @@ def decode(text: str, encoding: Encoding) -> bytes | None:
     return raw if raw and hmac.compare_digest(canonical.encode(), text.encode(errors="replace")) else None
 
 
+def check_secret(given: str | None, secrets: Sequence[bytes]) -> None:
+    """Check a secret that the platform sends along as it is, in a header or in the address: all it can do.
+
+    Raises:
+        NotVerified: missing_signature or bad_signature.
+    """
+    if not given:
+        raise NotVerified("missing_signature")
+    # Their lengths must not show either, so digests are compared.
+    theirs = body_digest(given.encode(errors="replace"))
+    if not any([hmac.compare_digest(body_digest(secret), theirs) for secret in secrets if secret]):  # noqa: C419
+        raise NotVerified("bad_signature")
+
+
 def check_timestamp(
     text: str | None,
     now: datetime,

@@ -16,6 +16,7 @@ from hub.sdk.signatures import (
     body_digest,
     check_any,
     check_hmac,
+    check_secret,
     check_timestamp,
     decode,
     encode,
@@ -182,3 +183,25 @@ def test_a_body_is_known_by_its_sha256():
 def test_a_refusal_has_a_known_reason_or_is_a_bug():
     with pytest.raises(ValueError, match="is not one of"):
         NotVerified("because")
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ("a-shared-secret", None),
+        ("an-older-secret", None),
+        ("another-secret", "bad_signature"),
+        ("a-shared-secret ", "bad_signature"),
+        ("sécret-\udcff", "bad_signature"),
+        ("", "missing_signature"),
+        (None, "missing_signature"),
+    ],
+)
+def test_a_secret_sent_along_is_compared_whole(sent, reason):
+    live = [b"a-shared-secret", b"an-older-secret", b""]
+    if reason is None:
+        check_secret(sent, live)
+        return
+    with pytest.raises(NotVerified) as refused:
+        check_secret(sent, live)
+    assert refused.value.reason == reason
