@@ -41,6 +41,30 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     event: str | None = None
 
 
+MEMBER_FACTS: dict[str, str] = {
+    "id": "the hub's own id",
+    "tier": "id of the level, empty where the programme has none",
+    "benefits": "list of the level's benefits",
+    "balance": "active points of the first spendable wallet",
+    "pending": "its points that cannot be spent yet",
+    "held": "its points reserved for a redemption",
+    "debt": "what is owed, zero or less",
+    "order_count": "purchases so far, this one included",
+    "orders_90d": "purchases of the last 90 days, this one included",
+    "spend_30d_minor": "net of refunds, in the programme's currency, in minor units; the last 30 days",
+    "spend_90d_minor": "the same, 90 days",
+    "spend_365d_minor": "the same, 365 days",
+    "spend_total_minor": "the same, all days",
+    "refund_rate_90d_pct": "refunded of each 100 spent in the last 90 days, whole",
+    "days_since_purchase": "whole days since the purchase before this one; -1: there is none",
+    "usual_gap_days": "median of days between the last purchases; -1: too few of them",
+    "favourite_category": "of the lines bought in the last 365 days by amount; empty: unknown",
+    "tenure_days": "whole days since the member was created",
+    "consents": "channel -> whether marketing is granted: {'email': true}",
+}
+"""What rules and conditions may read as `member.*`, as of the moment the event occurred."""
+
+
 LEDGER_TRIGGERS = {
     "earn": "points.earned",
     "reinstate": "points.earned",
@@ -48,6 +72,15 @@ LEDGER_TRIGGERS = {
     "activate": "points.activated",
     "expire": "points.expired",
     "adjust": "points.adjusted",
+    "hold": "points.held",
+    "release": "points.released",
+    "redeem": "points.redeemed",
+    "give_back": "points.returned",
+    "transfer_out": "points.transferred",
+    "transfer_in": "points.transferred",
+    "merge_out": "points.merged",
+    "merge_in": "points.merged",
+    "migrate": "points.migrated",
 }
 """Posting kind -> the trigger that outbound rules name; `points.changed` means any of them."""
 
