@@ -251,6 +251,8 @@ class ConnectorContract:
     # Why a check does not apply; empty: it does.
     no_timestamp: ClassVar[str] = ""
     no_future: ClassVar[str] = ""
+    no_signed_body: ClassVar[str] = ""
+    """Where the platform sends a secret along as it is: nothing proves the body then."""
     no_signed_url: ClassVar[str] = "the platform does not sign the URL"
     no_unknown_type: ClassVar[str] = ""
     no_declared_events: ClassVar[str] = ""
@@ -319,6 +321,14 @@ class ConnectorContract:
         """Return the request with one header changed, or without it."""
         headers = {n: v for n, v in webhook.headers.items() if n != name.lower()}
         return replace(webhook, headers=Headers(headers if value is None else {**headers, name: value}))
+
+    def forged(self) -> Webhook:
+        """Return a request that somebody without the secret could send."""
+        webhook = self.signed()
+        if not self.no_signed_body:
+            return replace(webhook, body=b"{}")
+        name = self.signing_headers(webhook)[0]
+        return self.with_header(webhook, name, webhook.headers[name] + "x")
 
     def refuses(self, webhook: Webhook, claim: str, secrets: Sequence[bytes] | None = None) -> NotVerified:
         """Assert that verification says NotVerified, and return it."""
@@ -409,6 +419,8 @@ class ConnectorContract:
         self.connector.verify(sample.signed(self.connector, self.secret, self.url, self.now), [self.secret])
 
     def test_one_changed_byte_of_the_body_is_refused(self) -> None:
+        if self.no_signed_body:
+            pytest.skip(self.no_signed_body)
         webhook = self.signed()
         body = webhook.body
         for at in strided(len(body)):
@@ -416,6 +428,8 @@ class ConnectorContract:
             self.refuses(replace(webhook, body=changed), f"byte {at} of the body changed")
 
     def test_a_body_of_another_length_is_refused(self) -> None:
+        if self.no_signed_body:
+            pytest.skip(self.no_signed_body)
         webhook = self.signed()
         body = webhook.body
         for other in (b"", body[:-1], body[1:], body + b" ", body + b"\n", body + body):
@@ -484,12 +498,12 @@ class ConnectorContract:
         self.refuses(replace(self.signed(), url=self.url + "?a=1"), "sent with a query")
 
     def test_sixty_four_threads_get_the_same_result(self) -> None:
-        good, bad = self.signed(), replace(self.signed(), body=b"{}")
+        good, bad = self.signed(), self.forged()
         expected = self.connector.parse(self.stored(good))
 
         def work(_: int) -> list[SourceEvent]:
             self.connector.verify(good, [self.secret])
-            self.refuses(bad, "a forged body")
+            self.refuses(bad, "a forgery")
             return self.connector.parse(self.stored(good))
 
         with ThreadPoolExecutor(THREADS) as pool:
@@ -572,7 +586,7 @@ class ConnectorContract:
     def test_no_secret_is_shown(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(0)
         webhook = self.signed()
-        refusals = [self.refuses(replace(webhook, body=b"{}"), "a forged body")]
+        refusals = [self.refuses(self.forged(), "a forgery")]
         refusals += [
             self.refuses(self.with_header(webhook, n, "x"), n) for n in self.signing_headers(webhook)
         ]
