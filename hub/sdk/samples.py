@@ -10,7 +10,6 @@ from pathlib import Path
 from hub.sdk.connector import Connector
 from hub.sdk.webhook import Headers, Webhook
 
-
 CONTENT_TYPES = {".xml": "text/xml; charset=utf-8", ".form": "application/x-www-form-urlencoded"}
 """File suffix -> content type, where it is not the connector's usual one."""
 
