@@ -69,7 +69,8 @@ NOTIFICATION_ID = re.compile(r"04l[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?")
 """Messages made by hand carry "null" or the record's id instead."""
 DOUBLE = re.compile(r"-?\d\.\d+E-?\d{1,2}")
 """How numbers of ten million and more are written: 1.25E7."""
-MOST_NUMBER = 10**15
+MOST_NUMBER = 10**18
+"""A number field of Salesforce has at most 18 digits; one of thousands cannot even be written out as text."""
 CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 AGAIN = {"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG"}
 LIMIT_PAUSE_S = 3600.0
