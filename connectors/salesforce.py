@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 import requests
@@ -33,6 +33,7 @@ from hub.sdk import (
     Receipt,
     Rejected,
     Response,
+    SdkSession,
     Settings,
     SourceEvent,
     TryLater,
@@ -190,9 +191,7 @@ class Salesforce(Connector):
         fields = {name: value for name, value in params.fields.items() if name != self.settings.external_id}
 
         def upsert(sdk: Any) -> None:
-            table = getattr(sdk, self.settings.points_object)
-            table.base_url = f"{sdk.base_url}sobjects/{self.settings.points_object}/"
-            table.upsert(record_id, fields)
+            getattr(sdk, self.settings.points_object).upsert(record_id, fields)
 
         response = self.ask(client, upsert)
         written = response.object() if response.body else {}  # older versions: 204 for an update
@@ -356,36 +355,20 @@ def digest(value: Any) -> str:
     return body_digest(json.dumps(value, sort_keys=True).encode()).hex()[:32]
 
 
-class Remembering:
-    """The hub's session for the SDK, whose errors keep neither the headers nor the body of an answer."""
-
-    def __init__(self, session: requests.Session) -> None:
-        self.session = session
-        self.proxies = session.proxies
-        self.last: requests.Response | None = None
-
-    def request(self, method: str, url: str, **options: Any) -> requests.Response:
-        self.last = self.session.request(method, url, allow_redirects=False, **options)
-        return self.last
-
-
 def called(client: Client, token: str, work: Callable[[Any], Any]) -> Response:
     """Return the answer to the one call that `work` makes with the SDK."""
     from simple_salesforce import Salesforce as Sdk
     from simple_salesforce.exceptions import SalesforceError
 
-    session = Remembering(client.session)
-    sdk = Sdk(instance_url=client.base_url, session_id=token, version=API, session=session)
-    sdk.base_url = urljoin(client.base_url, f"/services/data/v{API}/")  # the SDK itself drops the scheme
+    host = f"https://{urlsplit(client.base_url).netloc}"  # the SDK knows no other scheme
+    session = SdkSession(client, host=host)
     try:
-        work(sdk)
-    except (SalesforceError, requests.JSONDecodeError) as error:
-        if session.last is None:
-            raise TryLater(f"simple-salesforce: {type(error).__name__}") from error
+        work(Sdk(instance_url=client.base_url, session_id=token, version=API, session=session))
+    except (SalesforceError, requests.JSONDecodeError):
+        pass  # the SDK keeps no headers of a refusal: the answer itself is read
     except requests.RequestException as error:
         raise unreachable(error) from error
-    assert session.last is not None
-    return Response(session.last.status_code, session.last.headers, session.last.content)
+    return session.answer
 
 
 def refusal(response: Response, now: datetime) -> TryLater | Rejected:
