@@ -6,10 +6,10 @@ Flask's dispatch and never lets a thread wait for a commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from flask import Flask, Response, request
@@ -22,6 +22,9 @@ from hub.inbox import Inbox
 from hub.sdk import Answer, Headers
 from hub.web import metrics
 from hub.web.receive import Accepting, Request, probe, problem, receive
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PREFIX = "/webhooks/"
 REQUEST, INBOX = "hub.request", "hub.inbox"
@@ -155,6 +158,14 @@ def headers_of(answer: Answer) -> list[tuple[str, str]]:
     ]
 
 
+class Plain(Response):
+    """An answer that is whole: nothing about it has to be worked out for the request at hand."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(self.status, self.headers.to_wsgi_list())
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.get_data()]
+
+
 def respond(answer: Answer) -> Response:
     """Return an answer as Flask's response."""
-    return Response(answer.body, STATUS_LINES[answer.status], headers_of(answer))
+    return Plain(answer.body, STATUS_LINES[answer.status], headers_of(answer))
