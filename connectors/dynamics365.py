@@ -127,6 +127,10 @@ class Dynamics365(Connector):
         "contact.merge": "member.merged",
     }
 
+    def __init__(self, settings: DynamicsSettings) -> None:
+        super().__init__(settings)
+        self.hidden_query = (settings.secret_query,)
+
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """Check the header or the query that was registered with the step; then which environment it is."""
         given = webhook.headers.get(self.settings.secret_header) or webhook.query().get(

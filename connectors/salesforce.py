@@ -122,6 +122,7 @@ class Salesforce(Connector):
     Settings = SalesforceSettings
     settings: SalesforceSettings
     events = {"Opportunity": "deal.won", "Contact": "member.updated"}
+    hidden_query = (TOKEN_QUERY,)
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """Check the secret that comes along, then the org; Salesforce signs nothing."""

@@ -118,6 +118,7 @@ class ZohoCrm(Connector):
         "deal_won": "deal.won",
         "deal_reopened": "deal.reopened",
     }
+    hidden_query = (TOKEN_QUERY,)
     renew_every = timedelta(days=1)
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -64,6 +65,23 @@ def test_a_webhook_comes_back_as_it_was_sent(database, make_inbox):
     assert (kept.webhook.method, kept.webhook.url) == ("POST", f"{toy.URL}?a=%2F&a")
     assert (kept.webhook.body, kept.webhook.received_at) == (body, toy.NOW)
     assert dict(kept.webhook.headers) == {"x-toy-topic": "order.paid"}
+
+
+@pytest.mark.parametrize(
+    ("hidden", "query", "kept"),
+    [
+        (("token",), "?token=s3cret", ""),
+        (("token",), "?a=1&token=s3cret&b=2&token=again", "?a=1&b=2"),
+        (("token",), "?to%6ben=s3cret&x", "?x"),  # the name may be written with escapes
+        (("token",), "?tokens=1", "?tokens=1"),
+        (("token",), "", ""),
+        ((), "?token=public", "?token=public"),  # where the address is signed it is kept as it was called
+    ],
+)
+def test_a_secret_in_the_address_is_not_kept(monkeypatch, hidden, query, kept):
+    monkeypatch.setattr(SHOP.connector, "hidden_query", hidden, raising=False)
+    sent = toy.webhook(b"{}", delivery="d1")
+    assert Row.of(SHOP, replace(sent, url=sent.url + query)).url == sent.url + kept
 
 
 def test_a_row_says_that_its_check_was_waived():

@@ -98,6 +98,11 @@ def run(script, work, **settings):
 # Verification.
 
 
+def test_a_secret_in_the_address_is_not_stored():
+    assert LISTENER.hidden_query == ("code",)
+    assert Dynamics365.with_settings(secret_query="key").hidden_query == ("key",)
+
+
 def test_every_vector_gets_its_verdict(shared):
     vectors = json.loads((shared / "payloads/dynamics365/signatures.json").read_text())["vectors"]
     assert len(vectors) == 6

@@ -30,7 +30,7 @@ EXPECTED = {
         FormSubmitted(
             fact=f"sheet:form/{ID}1",
             occurred_at=datetime(2026, 11, 20, 9, 41, 7, tzinfo=UTC),
-            member=MemberRef(email="jana@linde.example.com"),
+            member=MemberRef(id="jana@linde.example.com", email="jana@linde.example.com"),
             form=Form(
                 id="1BrewlineFormAnswers/Form Responses 1",
                 title="Form Responses 1",
@@ -47,7 +47,7 @@ EXPECTED = {
         PurchasePaid(
             fact=f"sheet:slip/{ID}2",
             occurred_at=datetime(2026, 11, 20, 9, 44, 31, tzinfo=UTC),
-            member=MemberRef(email="ben@example.org"),
+            member=MemberRef(id="ben@example.org", email="ben@example.org"),
             order=Order(id=f"{ID}2", currency="EUR", net_minor=49_90, gross_minor=49_90, channel="form"),
         )
     ],
@@ -55,7 +55,7 @@ EXPECTED = {
         PurchasePaid(
             fact=f"sheet:sale/{ID}3",
             occurred_at=datetime(2026, 11, 20, 9, 15, tzinfo=UTC),
-            member=MemberRef(email="ida@example.com", name="Ida"),
+            member=MemberRef(id="ida@example.com", email="ida@example.com", name="Ida"),
             order=Order(
                 id="M-118",
                 number="M-118",
@@ -81,6 +81,11 @@ def test_every_sample_has_an_expectation():
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_sample_means(name):
     assert MAPPING.apply(parsed(SAMPLES[name]), "sheet") == EXPECTED[name]
+
+
+def test_a_person_is_the_same_however_the_address_is_written():
+    [sale] = MAPPING.apply(changed(Email="Ida@Example.com"), "sheet")
+    assert sale.member.id == "ida@example.com"
 
 
 def changed(**values):
@@ -221,7 +226,7 @@ def test_the_script_of_the_page_sends_what_the_hub_verifies_and_maps():
     SHEETS.verify(webhook, [SECRET.encode()])
     [sale] = MAPPING.apply(parsed(body), "sheet")
     assert sale.fact == "sheet:sale/uuid-of-the-row"
-    assert sale.member == MemberRef(email="ida@example.com", name="Ida Müller ✓")
+    assert sale.member == MemberRef(id="ida@example.com", email="ida@example.com", name="Ida Müller ✓")
     assert (sale.order.gross_minor, sale.occurred_at) == (12_50, datetime(2026, 11, 20, 9, 15, tzinfo=UTC))
     assert ran["wrote"] == {"3,7": "uuid-of-the-row", "3,8": json.loads(body)["occurred_at"]}
 

@@ -94,6 +94,10 @@ def test_the_secret_is_in_a_header_or_in_the_address(headers, query, reason):
         LISTENER.verify(webhook, [SECRET])
 
 
+def test_a_secret_in_the_address_is_not_stored():
+    assert LISTENER.hidden_query == ("token",)
+
+
 def test_every_vector_gets_its_verdict(shared):
     vectors = json.loads((shared / "payloads/salesforce/signatures.json").read_text())["vectors"]
     for vector in vectors:

@@ -93,6 +93,10 @@ def run(script, work):
 # Verification.
 
 
+def test_a_secret_in_the_address_is_not_stored():
+    assert LISTENER.hidden_query == ("token",)
+
+
 def test_every_vector_gets_its_verdict(shared):
     vectors = json.loads((shared / "payloads/zoho-crm/signatures.json").read_text())["vectors"]
     assert len(vectors) == 6
