@@ -359,14 +359,23 @@ def _age(span: timedelta) -> str:
 def _upkeep(patient: Patient, database: Database) -> Iterator[Row]:
     with database.read() as connection:
         for row in connection.execute(sa.select(upkeep).where(upkeep.c.failures > 0)):
+            if row.connection not in patient.config.connections:
+                continue
             said = f"{row.task} failed {row.failures} times in a row: {row.reason}"
             fix = f"mend what it says; the next try is at {row.next_at:%Y-%m-%d %H:%M} UTC"
             yield Row("bad" if row.failures > 3 else "warn", f"connection {row.connection}", said, fix)
         for row in connection.execute(sa.select(pulse).where(pulse.c.silent_at.is_not(None))):
             said = f"silent since {row.last_at:%Y-%m-%d %H:%M} UTC, though something usually comes"
-            fix = "check the webhooks at the platform; `hub reconcile` finds what never came, where it can list"
+            fix = (
+                "check the webhooks at the platform; `hub reconcile` finds what never came, where it can list"
+            )
             yield Row("warn", f"connection {row.connection}", said, fix)
 
 
 FILE_CHECKS: tuple[Callable[[Patient], Iterator[Row]], ...] = (_plugins, _addresses, _waivers, _secrets)
-DATABASE_CHECKS: tuple[Callable[[Patient, Database], Iterator[Row]], ...] = (_intake, _journal, _outbox, _upkeep)
+DATABASE_CHECKS: tuple[Callable[[Patient, Database], Iterator[Row]], ...] = (
+    _intake,
+    _journal,
+    _outbox,
+    _upkeep,
+)
