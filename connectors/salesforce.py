@@ -123,6 +123,7 @@ class Salesforce(Connector):
     settings: SalesforceSettings
     events = {"Opportunity": "deal.won", "Contact": "member.updated"}
     hidden_query = (TOKEN_QUERY,)
+    exempt = {"subscribes": "outbound messages and Flows are drawn in Setup; the REST API makes neither"}
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """Check the secret that comes along, then the org; Salesforce signs nothing."""

@@ -15,9 +15,11 @@ from google.auth import jwt
 from pydantic import ValidationError
 
 from connectors.google_sheets import AppendLedger, GoogleSheets, UpsertMember, harmless, letters
+from hub.connections import Connection
 from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.http import AnswerTooLarge
 from hub.sdk.testing import ConnectorContract, HastyAdapter, OutboundCase, Reply, stub_platform
+from hub.upkeep.connecting import Authorisation
 from tests.specs import faults
 
 NOW = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
@@ -394,6 +396,11 @@ def test_access_is_asked_for_with_an_assertion_of_the_service_account():
         "exp": int((NOW + timedelta(hours=1)).timestamp()),
     }
     assert again.headers["Authorization"] == "Bearer ya29.new-token"
+
+
+def test_nobody_has_to_agree_before_a_service_account_is_connected():
+    connection = Connection("sheet", SHEETS, URL)
+    assert Authorisation(connection, "https://points.example.com/oauth").url == ""
 
 
 def test_a_private_key_that_is_none_is_told():
