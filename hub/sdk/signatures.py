@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import parse_qs, quote, urlsplit
 
 from hub.sdk.errors import NotVerified
 
@@ -104,6 +105,24 @@ def check_secret(given: str | None, secrets: Sequence[bytes]) -> None:
     theirs = body_digest(given.encode(errors="replace"))
     if not any([hmac.compare_digest(body_digest(secret), theirs) for secret in secrets if secret]):  # noqa: C419
         raise NotVerified("bad_signature")
+
+
+def secret_address(url: str, secret: bytes) -> str:
+    """Return the address with the secret in its query: for platforms that can send along nothing else."""
+    return f"{url}{'&' if urlsplit(url).query else '?'}secret={quote(secret, safe='')}"
+
+
+def check_address(url: str, secrets: Sequence[bytes]) -> None:
+    """Check the secret in an address that `secret_address` made.
+
+    Raises:
+        NotVerified: missing_signature or bad_signature.
+    """
+    try:
+        given = parse_qs(url.partition("?")[2]).get("secret", [])
+    except ValueError:
+        raise NotVerified("malformed_signature") from None
+    check_secret(given[0] if len(given) == 1 else None, secrets)
 
 
 def check_timestamp(
