@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 from hub.sdk.errors import NotVerified
 
 Encoding = Literal["hex", "base64"]
+
+_IN_ADDRESS = re.compile(r"([?&]secret=)[^&]*")
 
 TOLERANCE_S = 300
 """How far a signed time may lie from ours, in seconds: the vendors' common choice."""
@@ -110,6 +113,11 @@ def check_secret(given: str | None, secrets: Sequence[bytes]) -> None:
 def secret_address(url: str, secret: bytes) -> str:
     """Return the address with the secret in its query: for platforms that can send along nothing else."""
     return f"{url}{'&' if urlsplit(url).query else '?'}secret={quote(secret, safe='')}"
+
+
+def without_secret(url: str) -> str:
+    """Return an address as it may be kept and shown: what `secret_address` added is struck out."""
+    return _IN_ADDRESS.sub(r"\1***", url) if "secret=" in url else url
 
 
 def check_address(url: str, secrets: Sequence[bytes]) -> None:

@@ -23,6 +23,7 @@ from hub.sdk.signatures import (
     encode,
     hmac_digest,
     secret_address,
+    without_secret,
 )
 
 BODY = b'{"order": 88213}'
@@ -232,3 +233,17 @@ def test_a_secret_can_be_part_of_the_address(secret):
 )
 def test_an_address_without_the_secret_is_refused(query, reason):
     assert refusal(check_address, ADDRESS + query, [b"a-long-secret"]) == reason
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (ADDRESS, ADDRESS),
+        (f"{ADDRESS}?event=sale", f"{ADDRESS}?event=sale"),
+        (f"{ADDRESS}?secret=a%20b&event=sale", f"{ADDRESS}?secret=***&event=sale"),
+        (f"{ADDRESS}?event=sale&secret=a&secret=b", f"{ADDRESS}?event=sale&secret=***&secret=***"),
+        (f"{ADDRESS}?nosecret=a", f"{ADDRESS}?nosecret=a"),
+    ],
+)
+def test_a_secret_in_an_address_is_struck_out_before_it_is_kept(url, shown):
+    assert without_secret(url) == shown
