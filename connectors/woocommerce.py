@@ -173,6 +173,7 @@ class WooCommerce(Connector):
             at=utc(body.get("date_modified_gmt"), webhook.received_at),
             account=webhook.headers.get(SOURCE, ""),
             payload=body,
+            test=is_test(body),
         )
         return [event, *refunds_in(event)]
 
@@ -330,6 +331,14 @@ def trouble_in(body: Mapping[str, Any]) -> str:
     if body.keys() in ({"order"}, {"customer"}):
         return "this webhook uses the Legacy API: set its API version to WP REST API Integration v3"
     return ""
+
+
+def is_test(body: Mapping[str, Any]) -> bool:
+    """Tell whether an order was paid with play money; WooPayments alone says so, in the order's meta data."""
+    return any(
+        (text_at(meta, "key"), text_at(meta, "value")) == ("_wcpay_mode", "test")
+        for meta in list_at(body, "meta_data")
+    )
 
 
 def refunds_in(event: SourceEvent) -> Iterator[SourceEvent]:

@@ -152,6 +152,12 @@ def test_a_refund_is_an_event_of_its_own_and_the_same_in_each_later_telling():
     assert told[0][1].payload["refund"] == {"id": 2077, "reason": "one bag torn", "total": "-12.04"}
 
 
+@pytest.mark.parametrize(("mode", "test"), [("test", True), ("prod", False)])
+def test_play_money_of_woopayments_is_a_test(mode, test):
+    body = sample("order.refund") | {"meta_data": [{"id": 1, "key": "_wcpay_mode", "value": mode}, None, 7]}
+    assert {event.test for event in WOO.parse(webhook(body, {TOPIC: "order.updated"}))} == {test}
+
+
 def test_one_body_under_two_topics_is_two_deliveries():
     body = sample("order.updated")
     ids = {WOO.delivery_id(webhook(body, {TOPIC: topic})) for topic in ("order.created", "order.updated")}

@@ -72,7 +72,7 @@ EXPECTED = {
     "order.created": [
         PurchasePaid(
             fact="woocommerce:order/shop/2055",
-            same_as=["stripe:charge/ch_3BrewLine0002"],
+            same_as=["stripe:pi/pi_3BrewLine0002", "stripe:charge/ch_3BrewLine0002"],
             occurred_at=at(20, 9, 10),
             member=MemberRef(email="max@example.org", name="Max Brandt"),  # a guest; 03641 names no country
             order=Order(
