@@ -65,7 +65,7 @@ NONE = {"", "0", "null"}
 ADVICE = {
     401: "Lightspeed refused the token: run `hub connect`, or put a new personal token into access_token",
     403: "the application lacks a scope, or the plan does not have it",
-    404: "there is no such record; check domain_prefix or account_id",
+    404: "there is no such record; check `store`",
     409: "the same call was made with other content",
     422: "Lightspeed does not take what was sent",
 }
@@ -76,7 +76,7 @@ def home(known: Mapping[str, Any]) -> str:
     """Return where the API of a store is."""
     if known.get("series") == "r":
         return "https://api.lightspeedapp.com"
-    return f"https://{known.get('domain_prefix')}.retail.lightspeed.app"
+    return f"https://{known.get('store')}.retail.lightspeed.app"
 
 
 class LightspeedSettings(Settings):
@@ -84,8 +84,7 @@ class LightspeedSettings(Settings):
 
     Attributes:
         series: "x" (addresses end in .retail.lightspeed.app) or "r".
-        domain_prefix: of X-Series, what stands before .retail.lightspeed.app.
-        account_id: of R-Series, a number.
+        store: of X-Series, what stands before .retail.lightspeed.app; of R-Series, the account's number.
         currency: of the store, ISO 4217.
         access_token: a personal token (X-Series, Plus plan) instead of OAuth.
         signed_part: what X-Series signs is not told: the raw `body`, or the `payload` field in it.
@@ -95,8 +94,7 @@ class LightspeedSettings(Settings):
     """
 
     series: Literal["x", "r"] = "x"
-    domain_prefix: str = Field("", pattern=r"^[a-z0-9-]*$")
-    account_id: str = Field("", pattern=r"^\d*$")
+    store: str = Field(pattern=r"^[a-z0-9-]+$")
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
@@ -111,11 +109,8 @@ class LightspeedSettings(Settings):
 
     @model_validator(mode="after")
     def _names_its_store(self) -> LightspeedSettings:
-        wanted = {"x": "domain_prefix", "r": "account_id"}[self.series]
-        if not getattr(self, wanted):
-            raise ValueError(f"series {self.series} needs {wanted}")
-        if not (self.access_token.get_secret_value() or self.client_id):
-            raise ValueError("give client_id and client_secret, or a personal access_token")
+        if self.series == "r" and not self.store.isdigit():
+            raise ValueError("series r: the store is the account's number")
         return self
 
 
@@ -201,7 +196,7 @@ class Lightspeed(Connector):
             id=f"{kind_of(body)}:{record_id}:{body_digest(text.encode()).hex()[:16]}",
             type=kind_of(body),
             at=utc(body.get("updated_at"), webhook.received_at),
-            account=self.settings.domain_prefix,
+            account=self.settings.store,
             payload={"record": body, "currency": self.settings.currency},
         )
         return [event]
@@ -254,7 +249,7 @@ class Lightspeed(Connector):
                 "timeStamp": f">,{since.isoformat(timespec='seconds')}",
                 "load_relations": RELATIONS,
             }
-            path = f"/API/V3/Account/{self.settings.account_id}/Sale.json"
+            path = f"/API/V3/Account/{self.settings.store}/Sale.json"
             answer = self._call(client, "GET", path, query=query).object()
         sales = listed(answer.get("Sale"))
         last = (text_at(sales[-1], "timeStamp") if sales else "") or last
@@ -278,7 +273,7 @@ class Lightspeed(Connector):
         parent = id_at(line, "parentSaleLineID")
         if parent in NONE:
             return ""
-        path = f"/API/V3/Account/{self.settings.account_id}/SaleLine/{quote(parent, safe='')}.json"
+        path = f"/API/V3/Account/{self.settings.store}/SaleLine/{quote(parent, safe='')}.json"
         try:
             return id_at(self._call(client, "GET", path).object(), "SaleLine", "saleID")
         except Rejected as error:
@@ -323,10 +318,10 @@ class Lightspeed(Connector):
 
     def probe(self, client: Client) -> str:
         if self.settings.series == "r":
-            answer = self._call(client, "GET", f"/API/V3/Account/{self.settings.account_id}.json").object()
-            return f"R-Series account {text_at(answer, 'Account', 'name') or self.settings.account_id}"
+            answer = self._call(client, "GET", f"/API/V3/Account/{self.settings.store}.json").object()
+            return f"R-Series account {text_at(answer, 'Account', 'name') or self.settings.store}"
         hooks = list_at(self._call(client, "GET", f"{API}/webhooks").object(), "data")
-        return f"X-Series store {self.settings.domain_prefix}, {len(hooks)} webhooks"
+        return f"X-Series store {self.settings.store}, {len(hooks)} webhooks"
 
     def oauth(self) -> OAuth | None:
         """Both series rotate the refresh token at each renewal."""
@@ -358,6 +353,8 @@ class Lightspeed(Connector):
 
         oauth = self.oauth()
         token = self.settings.access_token.get_secret_value()
+        if not (token or oauth):
+            raise Rejected("not connected: set client_id and client_secret, or a personal access_token")
         response = with_token(oauth, client, send) if oauth and not token else send(token)
         if response.status in ADVICE:
             said = response.body[:200].decode(errors="replace").strip()
@@ -458,7 +455,7 @@ def polled_events(body: Any, settings: LightspeedSettings, received_at: datetime
             id=f"{kind}:{key}:{id_at(sale, 'timeStamp')}:{id_at(sale, 'voided')}",
             type=kind,
             at=read_time(dig(sale, "timeStamp"), received_at),
-            account=settings.account_id,
+            account=settings.store,
             payload={**common, **more, "lines": lines},
         )
 

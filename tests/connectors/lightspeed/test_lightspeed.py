@@ -31,7 +31,7 @@ NOW = datetime(2026, 11, 24, 10, 15, tzinfo=UTC)
 URL = "https://points.example.com/webhooks/till"
 SECRET = b"client-secret-of-the-test"
 STORE = {
-    "domain_prefix": "brewline",
+    "store": "brewline",
     "currency": "EUR",
     "client_id": "brewline-app",
     "client_secret": SECRET.decode(),
@@ -187,7 +187,7 @@ def test_a_sale_that_is_told_often_earns_once_and_a_void_takes_it_back(tmp_path)
     connector: lightspeed
     secrets: [client-secret-of-the-test]
     outbound: false
-    settings: {domain_prefix: brewline, currency: EUR, access_token: token}
+    settings: {store: brewline, currency: EUR, access_token: token}
 """
     bench = make_hub(tmp_path, f"sqlite:///{tmp_path}/points.db", till)
 
@@ -212,7 +212,7 @@ def test_a_sale_that_is_told_often_earns_once_and_a_void_takes_it_back(tmp_path)
 
 # Polling R-Series.
 
-R_SERIES = {"series": "r", "account_id": "70112"}
+R_SERIES = {"series": "r", "store": "70112"}
 
 
 def page(*sales: object, following: str = "") -> Reply:
@@ -435,6 +435,13 @@ def test_a_personal_token_is_used_as_it_is():
     assert call.headers["authorization"] == "Bearer personal-token"
 
 
+def test_without_any_token_the_admin_is_told_what_to_set():
+    outcome, calls = run([SAVED], lambda x, c: x.perform("update_customer", SHOW, c), client_id="")
+    assert isinstance(outcome, Rejected)
+    assert "client_id" in outcome.reason
+    assert calls == []
+
+
 def test_r_series_is_only_read():
     for action, params in (("update_customer", SHOW), ("adjust_loyalty", ADJUST)):
         outcome, calls = run([SAVED], lambda r, c, a=action, p=params: r.perform(a, p, c), **R_SERIES)
@@ -448,11 +455,10 @@ def test_r_series_is_only_read():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"currency": "EUR", "access_token": "t"}, "series x needs domain_prefix"),
-        ({"currency": "EUR", "access_token": "t", "series": "r"}, "series r needs account_id"),
-        ({"currency": "EUR", "domain_prefix": "brewline"}, "access_token"),
-        ({"domain_prefix": "brewline", "access_token": "t"}, "currency"),
-        ({"currency": "EUR", "domain_prefix": "brewline.evil.example", "access_token": "t"}, "domain_prefix"),
+        ({"currency": "EUR"}, "store"),
+        ({"currency": "EUR", "series": "r", "store": "brewline"}, "account's number"),
+        ({"store": "brewline"}, "currency"),
+        ({"currency": "EUR", "store": "brewline.evil.example"}, "store"),
     ],
 )
 def test_settings_that_name_no_store_are_refused(settings, said):
@@ -463,6 +469,6 @@ def test_settings_that_name_no_store_are_refused(settings, said):
 def test_each_series_is_at_home_somewhere_else():
     assert X.settings.api_base == "https://brewline.retail.lightspeed.app"
     assert X.oauth().token_url == "https://brewline.retail.lightspeed.app/api/1.0/token"
-    r = Lightspeed.with_settings(**{**STORE, "domain_prefix": ""}, **R_SERIES)
+    r = Lightspeed.with_settings(**{**STORE, **R_SERIES})
     assert r.settings.api_base == "https://api.lightspeedapp.com"
     assert r.oauth().token_url == "https://cloud.lightspeedapp.com/auth/oauth/token"

@@ -23,8 +23,8 @@ from hub.sdk.events import (
 )
 from hub.sdk.samples import samples_of
 
-X = Lightspeed.with_settings(domain_prefix="brewline", currency="EUR", access_token="token")
-R = Lightspeed.with_settings(series="r", account_id="70112", currency="EUR", access_token="token")
+X = Lightspeed.with_settings(store="brewline", currency="EUR", access_token="token")
+R = Lightspeed.with_settings(series="r", store="70112", currency="EUR", access_token="token")
 MAPPING = load(Path(__file__).parents[3] / "mappings/lightspeed.yaml", Lightspeed)
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 SAMPLES = {f"{s.type}~{s.variant}".rstrip("~"): s for s in samples_of(X)}
