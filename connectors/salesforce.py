@@ -48,11 +48,11 @@ from hub.sdk import (
     unreachable,
     with_token,
 )
-from hub.sdk.signatures import body_digest, check_secret
+from hub.sdk.signatures import body_digest, check_address, check_secret
 from hub.sdk.times import read_time
 
-TOKEN, TOKEN_QUERY = "X-Hub-Token", "token"
-"""Where the secret is: a Named Credential can send a header, an outbound message only its address."""
+HEADER = "X-Hub-Token"
+"""A Named Credential can send the secret in a header; an outbound message has nothing but its address."""
 API = "65.0"
 MOST_XML = 4 << 20
 """Bytes of an outbound message: 100 records with a long text in each."""
@@ -122,18 +122,20 @@ class Salesforce(Connector):
     Settings = SalesforceSettings
     settings: SalesforceSettings
     events = {"Opportunity": "deal.won", "Contact": "member.updated"}
-    hidden_query = (TOKEN_QUERY,)
     exempt = {"subscribes": "outbound messages and Flows are drawn in Setup; the REST API makes neither"}
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """Check the secret that comes along, then the org; Salesforce signs nothing."""
-        check_secret(webhook.headers.get(TOKEN) or webhook.query().get(TOKEN_QUERY), secrets)
+        if token := webhook.headers.get(HEADER):
+            check_secret(token, secrets)
+        else:
+            check_address(webhook.url, secrets)
         ours = self.settings.organization_id[:15]  # the last three characters only say the case of the others
         if ours and organizations_of(webhook.body) - {ours}:
             raise NotVerified("wrong_account")
 
     def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
-        return {TOKEN: secret.decode(errors="replace")}
+        return {HEADER: secret.decode(errors="replace")}
 
     def answer(self, webhook: Webhook) -> Answer | None:
         """Acknowledge an outbound message: without these words all of it is sent again for a day."""

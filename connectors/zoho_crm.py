@@ -44,10 +44,10 @@ from hub.sdk import (
     text_at,
     with_token,
 )
-from hub.sdk.signatures import body_digest, check_secret
+from hub.sdk.signatures import body_digest, check_address, check_secret
 from hub.sdk.times import read_time
 
-TOKEN, TOKEN_QUERY = "X-Hub-Token", "token"
+HEADER = "X-Hub-Token"
 API = "/crm/v8"
 WATCH = f"{API}/actions/watch"
 FETCHED = {"Deals.insert", "Deals.update", "Contacts.insert", "Contacts.update"}
@@ -118,19 +118,20 @@ class ZohoCrm(Connector):
         "deal_won": "deal.won",
         "deal_reopened": "deal.reopened",
     }
-    hidden_query = (TOKEN_QUERY,)
     renew_every = timedelta(days=1)
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
-        """Check the secret in a header, in the address, or in a notification's `token`; then whose channel it is."""
+        """Check the secret in a header, in a notification's `token`, or in the address; then whose channel it is."""
         body = document(webhook)
-        token = webhook.headers.get(TOKEN) or webhook.query().get(TOKEN_QUERY) or text_at(body, "token")
-        check_secret(token, secrets)
+        if token := webhook.headers.get(HEADER) or text_at(body, "token"):
+            check_secret(token, secrets)
+        else:
+            check_address(webhook.url, secrets)
         if id_at(body, "channel_id") not in {"", self.settings.channel_id}:
             raise NotVerified("wrong_account")
 
     def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
-        return {TOKEN: secret.decode(errors="replace")}
+        return {HEADER: secret.decode(errors="replace")}
 
     def parse(self, webhook: Webhook) -> list[SourceEvent]:
         """A notification is an event for each record; a workflow's webhook is one.

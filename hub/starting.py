@@ -65,7 +65,7 @@ def _connection(kind: type[Connector]) -> Iterator[str]:
             shown = [variable] if isinstance(field.default, list) else variable
             yield f"      # {name}: {json.dumps(shown)}\n"
         else:
-            yield f"      # {name}: {json.dumps(field.default)}\n"
+            yield f"      # {name}: {json.dumps(field.default, default=str)}\n"
 
 
 def _is_secret(field: FieldInfo) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from urllib.parse import unquote_plus
 
 import msgspec
 import structlog
@@ -15,7 +14,7 @@ import zstandard
 
 from hub.connections import Connection
 from hub.sdk import Webhook
-from hub.sdk.signatures import body_digest
+from hub.sdk.signatures import body_digest, without_secret
 from hub.storage.tables import to_us
 
 LONGEST_ID = 200
@@ -59,21 +58,12 @@ class Row(NamedTuple):
             _delivery_id(connection, webhook) or body_digest(webhook.body).hex(),
             to_us(webhook.received_at),
             webhook.method,
-            kept_url(webhook.url, connection.connector.hidden_query),
+            without_secret(webhook.url, connection.connector.hidden_query),
             msgspec.json.encode(webhook.headers.only(keep)).decode() if keep else "{}",
             len(webhook.body),
             "waived" if connection.waiver else "verified",
             webhook.body,
         )
-
-
-def kept_url(url: str, hidden: Sequence[str]) -> str:
-    """Return an address without the fields of its query that are secrets."""
-    address, _, query = url.partition("?")
-    if not (hidden and query):
-        return url
-    kept = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in hidden]
-    return "?".join([address, "&".join(kept)] if kept else [address])
 
 
 BODY = Row._fields.index("body")

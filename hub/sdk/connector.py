@@ -123,7 +123,7 @@ class Connector:
     keep_headers: Sequence[str] = ()
     """Request headers that `parse` reads. The inbox keeps these and no others."""
     hidden_query: Sequence[str] = ()
-    """Fields of the address's query that are secrets. The inbox keeps the address without them."""
+    """Fields of the address's query that are secrets, besides `secret`. The inbox keeps the address without them."""
     signed: ClassVar[bool] = True
     """False only where the platform cannot sign: the connection then needs a written waiver."""
     probes: ClassVar[Sequence[str]] = ()
@@ -160,6 +160,10 @@ class Connector:
             NotVerified: with one of its reasons. Hostile input never causes anything else.
         """
         raise NotImplementedError
+
+    def address(self, url: str, secret: bytes) -> str:
+        """Return the address the platform is given: with the secret in it where that is all it can send along."""
+        return url
 
     def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
         """Return the headers the platform would send for this body, URL and time: the sender's side.

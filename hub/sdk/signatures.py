@@ -9,13 +9,17 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal
+from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
 from hub.sdk.errors import NotVerified
 
 Encoding = Literal["hex", "base64"]
+
+_IN_ADDRESS = re.compile(r"([?&]secret=)[^&]*")
 
 TOLERANCE_S = 300
 """How far a signed time may lie from ours, in seconds: the vendors' common choice."""
@@ -104,6 +108,42 @@ def check_secret(given: str | None, secrets: Sequence[bytes]) -> None:
     theirs = body_digest(given.encode(errors="replace"))
     if not any([hmac.compare_digest(body_digest(secret), theirs) for secret in secrets if secret]):  # noqa: C419
         raise NotVerified("bad_signature")
+
+
+def secret_address(url: str, secret: bytes) -> str:
+    """Return the address with the secret in its query: for platforms that can send along nothing else."""
+    return f"{url}{'&' if urlsplit(url).query else '?'}secret={quote(secret, safe='')}"
+
+
+def without_secret(url: str, also: Sequence[str] = ()) -> str:
+    """Return an address as it may be kept and shown: what `secret_address` added is struck out.
+
+    Args:
+        url: as it was called.
+        also: more fields of its query that are secrets.
+    """
+    if also and "?" in url:
+        address, _, query = url.partition("?")
+        fields = (each.partition("=") for each in query.split("&"))
+        told = [
+            f"{name}=***" if is_ and unquote_plus(name) in also else name + is_ + value
+            for name, is_, value in fields
+        ]
+        url = "?".join([address, "&".join(told)])
+    return _IN_ADDRESS.sub(r"\1***", url) if "secret=" in url else url
+
+
+def check_address(url: str, secrets: Sequence[bytes]) -> None:
+    """Check the secret in an address that `secret_address` made.
+
+    Raises:
+        NotVerified: missing_signature or bad_signature.
+    """
+    try:
+        given = parse_qs(url.partition("?")[2]).get("secret", [])
+    except ValueError:
+        raise NotVerified("malformed_signature") from None
+    check_secret(given[0] if len(given) == 1 else None, secrets)
 
 
 def check_timestamp(

@@ -254,9 +254,11 @@ class ConnectorContract:
     # Why a check does not apply; empty: it does.
     no_timestamp: ClassVar[str] = ""
     no_future: ClassVar[str] = ""
-    no_signed_body: ClassVar[str] = ""
-    """Where the platform sends a secret along as it is: nothing proves the body then."""
     no_signed_url: ClassVar[str] = "the platform does not sign the URL"
+    no_signed_body: ClassVar[str] = ""
+    """The platform sends the secret along and signs nothing."""
+    no_signed_headers: ClassVar[str] = ""
+    """That secret is in the address (`Connector.address`), and no header tells anything."""
     no_unknown_type: ClassVar[str] = ""
     no_declared_events: ClassVar[str] = ""
 
@@ -320,18 +322,15 @@ class ConnectorContract:
         unsigned = {name.lower() for name in self.unsigned_headers}
         return [name for name in self.connector.sign(webhook, self.secret) if name.lower() not in unsigned]
 
+    def forged(self) -> Webhook:
+        """Return a request such as a stranger could send."""
+        strange = replace(self.signed(), body=b"{}")
+        return self.signed(secret=self.other_secret) if self.no_signed_body else strange
+
     def with_header(self, webhook: Webhook, name: str, value: str | None) -> Webhook:
         """Return the request with one header changed, or without it."""
         headers = {n: v for n, v in webhook.headers.items() if n != name.lower()}
         return replace(webhook, headers=Headers(headers if value is None else {**headers, name: value}))
-
-    def forged(self) -> Webhook:
-        """Return a request that somebody without the secret could send."""
-        webhook = self.signed()
-        if not self.no_signed_body:
-            return replace(webhook, body=b"{}")
-        name = self.signing_headers(webhook)[0]
-        return self.with_header(webhook, name, webhook.headers[name] + "x")
 
     def refuses(self, webhook: Webhook, claim: str, secrets: Sequence[bytes] | None = None) -> NotVerified:
         """Assert that verification says NotVerified, and return it."""
@@ -440,6 +439,8 @@ class ConnectorContract:
 
     def test_one_changed_character_of_a_signed_header_is_refused(self) -> None:
         webhook = self.signed()
+        if self.no_signed_headers:
+            pytest.skip(self.no_signed_headers)
         names = self.signing_headers(webhook)
         assert names, "sign returns no headers"
         for name in names:
@@ -506,7 +507,7 @@ class ConnectorContract:
 
         def work(_: int) -> list[SourceEvent]:
             self.connector.verify(good, [self.secret])
-            self.refuses(bad, "a forgery")
+            self.refuses(bad, "a forged request")
             return self.connector.parse(self.stored(good))
 
         with ThreadPoolExecutor(THREADS) as pool:
@@ -589,7 +590,7 @@ class ConnectorContract:
     def test_no_secret_is_shown(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(0)
         webhook = self.signed()
-        refusals = [self.refuses(self.forged(), "a forgery")]
+        refusals = [self.refuses(self.forged(), "a forged request")]
         refusals += [
             self.refuses(self.with_header(webhook, n, "x"), n) for n in self.signing_headers(webhook)
         ]

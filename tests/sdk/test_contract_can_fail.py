@@ -137,6 +137,25 @@ class TestSoundSharedSecret(TestSoundConnector):
     no_signed_url = "Acme sends a secret along and signs nothing"
 
 
+class Desk(Acme):
+    """A sound connector of a platform that can do no more than send the secret along, in the address."""
+
+    def address(self, url, secret):
+        return f"{url}?secret={secret.decode()}"
+
+    def sign(self, webhook, secret):
+        return {}
+
+    def verify(self, webhook, secrets):
+        check_secret(webhook.url.partition("?secret=")[2], secrets)
+
+
+class TestSecretInTheAddress(TestSoundConnector):
+    connector = Desk.with_settings(access_token="token-of-the-test")
+    no_timestamp = no_signed_body = no_signed_headers = "the platform sends a secret and signs nothing"
+    no_signed_url = "the secret is in it"
+
+
 # Faults. Each is the sound connector with one thing wrong, under the check that must find it.
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hub.sdk import NotVerified
 from hub.sdk.signatures import (
     body_digest,
+    check_address,
     check_any,
     check_hmac,
     check_secret,
@@ -21,6 +22,8 @@ from hub.sdk.signatures import (
     decode,
     encode,
     hmac_digest,
+    secret_address,
+    without_secret,
 )
 
 BODY = b'{"order": 88213}'
@@ -205,3 +208,42 @@ def test_a_secret_sent_along_is_compared_whole(sent, reason):
     with pytest.raises(NotVerified) as refused:
         check_secret(sent, live)
     assert refused.value.reason == reason
+
+
+ADDRESS = "https://points.example.com/webhooks/crm"
+
+
+@pytest.mark.parametrize("secret", [b"a-long-secret", b"s p/a&c=e+\xc3\xa9"])
+def test_a_secret_can_be_part_of_the_address(secret):
+    for url in (ADDRESS, f"{ADDRESS}?event=sale"):
+        check_address(secret_address(url, secret), [b"newer", secret])
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("", "missing_signature"),
+        ("?secret=", "missing_signature"),
+        ("?other=a-long-secret", "missing_signature"),
+        ("?secret=a-long-secret&secret=guess", "missing_signature"),  # which of the two?
+        ("?secret=guess", "bad_signature"),
+        ("?secret=a-long-secret%00", "bad_signature"),
+        ("?secret=%ff", "bad_signature"),
+    ],
+)
+def test_an_address_without_the_secret_is_refused(query, reason):
+    assert refusal(check_address, ADDRESS + query, [b"a-long-secret"]) == reason
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (ADDRESS, ADDRESS),
+        (f"{ADDRESS}?event=sale", f"{ADDRESS}?event=sale"),
+        (f"{ADDRESS}?secret=a%20b&event=sale", f"{ADDRESS}?secret=***&event=sale"),
+        (f"{ADDRESS}?event=sale&secret=a&secret=b", f"{ADDRESS}?event=sale&secret=***&secret=***"),
+        (f"{ADDRESS}?nosecret=a", f"{ADDRESS}?nosecret=a"),
+    ],
+)
+def test_a_secret_in_an_address_is_struck_out_before_it_is_kept(url, shown):
+    assert without_secret(url) == shown

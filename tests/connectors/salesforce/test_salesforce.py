@@ -77,11 +77,11 @@ def record(number: int, fields: str = "<s:Amount>5</s:Amount>") -> str:
     ("headers", "query", "reason"),
     [
         ({"X-Hub-Token": SECRET.decode()}, "", None),  # a Named Credential's header
-        ({}, f"?token={SECRET.decode()}", None),  # an outbound message has nothing but its address
-        ({}, f"?a=1&token={SECRET.decode()}&token=x", None),
-        ({}, "?token=wrong", "bad_signature"),
-        ({"X-Hub-Token": "wrong"}, f"?token={SECRET.decode()}", "bad_signature"),
-        ({}, "?token=", "missing_signature"),
+        ({}, f"?secret={SECRET.decode()}", None),  # an outbound message has nothing but its address
+        ({}, f"?a=1&secret={SECRET.decode()}", None),
+        ({}, "?secret=wrong", "bad_signature"),
+        ({"X-Hub-Token": "wrong"}, f"?secret={SECRET.decode()}", "bad_signature"),
+        ({}, "?secret=", "missing_signature"),
         ({}, "", "missing_signature"),
     ],
 )
@@ -94,16 +94,12 @@ def test_the_secret_is_in_a_header_or_in_the_address(headers, query, reason):
         LISTENER.verify(webhook, [SECRET])
 
 
-def test_a_secret_in_the_address_is_not_stored():
-    assert LISTENER.hidden_query == ("token",)
-
-
 def test_every_vector_gets_its_verdict(shared):
     vectors = json.loads((shared / "payloads/salesforce/signatures.json").read_text())["vectors"]
     for vector in vectors:
         connector = Salesforce.with_settings(organization_id=vector["allowed"][0])
         webhook = request(
-            message(record(1), vector["organization_id"] or ""), query=f"?token={SECRET.decode()}"
+            message(record(1), vector["organization_id"] or ""), query=f"?secret={SECRET.decode()}"
         )
         try:
             connector.verify(webhook, [SECRET])
