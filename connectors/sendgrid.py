@@ -42,7 +42,7 @@ from hub.sdk import (
     text_at,
 )
 from hub.sdk.signatures import body_digest, check_ecdsa, check_timestamp, sign_ecdsa
-from hub.sdk.times import EPOCH, read_time
+from hub.sdk.times import read_time
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
@@ -207,7 +207,8 @@ class SendGrid(Connector):
         headers = bearer(self.settings.api_key.get_secret_value())
         response = client.request(method, path, json=body, headers=headers, accept=(*EXPLAINED, 429))
         if response.status == 429:
-            raise TryLater("SendGrid asks to slow down", wait_s(response, client.now))
+            wait_s = retry_after_s(response.headers, client.now, reset="X-RateLimit-Reset")
+            raise TryLater("SendGrid asks to slow down", wait_s)
         if response.status in EXPLAINED:
             raise refusal(response, client.now)
         return response
@@ -234,15 +235,6 @@ def message_id(item: Mapping[str, Any]) -> str:
     """
     first = text_at(item, "sg_message_id").partition(".")[0]
     return text_at(item, "smtp-id").strip("<>").partition("@")[0] if first.startswith("filter") else first
-
-
-def wait_s(response: Response, now: datetime) -> float | None:
-    """Return the seconds to wait: SendGrid tells the Unix time at which its count begins anew."""
-    asked = retry_after_s(response.headers, now)
-    if asked is not None:
-        return asked
-    reset = read_time(response.headers.get("X-RateLimit-Reset"), EPOCH, "s")
-    return None if reset == EPOCH else max(0.0, (reset - now).total_seconds())
 
 
 def refusal(response: Response, now: datetime) -> TryLater | Rejected:

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from hub.sdk import (
     Action,
@@ -49,6 +49,7 @@ from hub.sdk import (
 )
 from hub.sdk.signatures import check_hmac, encode, hmac_digest
 from hub.sdk.sms import segments, shortest
+from hub.sdk.texts import CardTexts
 
 SIGNATURE, SCHEME = "X-Twilio-Signature", "X-Twilio-Webhooks-Signature-Settings"
 ALGORITHMS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
@@ -56,8 +57,6 @@ PORTS = {"https": 443, "http": 80}
 PHONE = re.compile(r"\+[1-9]\d{5,14}", re.ASCII)
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 """What XML 1.0 has no place for, and line feeds of other systems."""
-LONGEST_NAME = 40
-"""Characters of a name in an answer."""
 SEEN = 20
 """How many of the newest messages to a number are looked at before another is sent."""
 
@@ -74,8 +73,6 @@ ADVICE = {
     "21617": "the text is longer than 1600 characters",
     "21659": "check `sender`: it must be a number of this account that can send texts",
 }
-EXAMPLE = {"points": 250, "unit": "points", "name": "Ida", "tier": "Gold", "date": "2027-01-31"}
-"""What the texts may name, with values to try them with."""
 
 
 class Words(BaseModel):
@@ -92,28 +89,13 @@ class Words(BaseModel):
     start: tuple[str, ...] = ("START", "UNSTOP")
 
 
-class Texts(BaseModel):
-    """Answers to a text; an empty one is not sent. The first three may name {points}, {unit}, {name}, {tier}, {date}."""
+class Texts(CardTexts):
+    """Answers to a text; an empty one is not sent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    balance: str = "You have {points} {unit}."
-    pending: str = "{points} more are on their way."
-    expiring: str = "{points} end on {date}."
     unknown: str = "We know no account with this number. Ask in the shop to add it to yours."
     redeem: str = "Got it. You will have a text as soon as it is done."
     redeem_how: str = "Text REDEEM and the code of the reward."
     help: str = "Text BALANCE for your points, REDEEM and a code for a reward, STOP to get no more messages."
-
-    @field_validator("balance", "pending", "expiring")
-    @classmethod
-    def names_are_known(cls, text: str) -> str:
-        try:
-            text.format(**EXAMPLE)
-        except (KeyError, IndexError, ValueError, AttributeError, TypeError):
-            known = ", ".join(f"{{{name}}}" for name in EXAMPLE)
-            raise ValueError(f"{text!r} may name {known} and nothing else in braces") from None
-        return text
 
 
 class TwilioSettings(Settings):
@@ -219,16 +201,7 @@ class Twilio(Connector):
 
     def show(self, webhook: Webhook, card: Card) -> Answer:
         """Say the balance, and what is pending or ends soon as long as all of it stays one segment."""
-        texts = self.settings.texts
-        if not card.known:
-            return twiml(texts.unknown)
-        ends = f"{card.next_expiry:%Y-%m-%d}" if card.next_expiry else ""
-        facts = {"unit": card.unit, "name": card.name[:LONGEST_NAME], "tier": card.tier, "date": ends}
-        return twiml(
-            texts.balance.format(**facts, points=card.points),
-            texts.pending.format(**facts, points=card.pending) if card.pending > 0 else "",
-            texts.expiring.format(**facts, points=card.next_expiring) if ends and card.next_expiring else "",
-        )
+        return twiml(*self.settings.texts.lines(card))
 
     def parse(self, webhook: Webhook) -> list[SourceEvent]:
         """One event: a text, or the status of one of ours. `payload` has the form, and `phone`, `channel`, `words`."""
