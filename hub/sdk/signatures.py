@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hub.sdk.errors import NotVerified
 
@@ -29,7 +29,7 @@ TOLERANCE_S = 300
 
 def hmac_digest(secret: bytes, message: bytes, algorithm: str = "sha256") -> bytes:
     """Return the HMAC of `message`. `algorithm` is a `hashlib` name."""
-    return _fed(hmac.new(secret, digestmod=algorithm), message)
+    return hmac.digest(secret, message, algorithm)
 
 
 def encode(digest: bytes, encoding: Encoding) -> str:
@@ -199,20 +199,4 @@ def check_timestamp(
 
 def body_digest(body: bytes) -> bytes:
     """Return the SHA-256 of a body: its identity where the platform sends no delivery id."""
-    return _fed(hashlib.sha256(), body)
-
-
-PIECE = 2047
-"""The most bytes that `hashlib` takes without letting go of the interpreter's lock."""
-LONG = 64 << 10
-
-
-def _fed(digest: Any, message: bytes) -> bytes:
-    """Return the digest of a message. To get the lock back among 32 busy threads costs more than all of a
-    webhook's hash, so a short message is fed in pieces that never let go of it.
-    """
-    piece = PIECE if len(message) < LONG else len(message)
-    for start in range(0, len(message), piece):
-        digest.update(message[start : start + piece])
-    digested: bytes = digest.digest()
-    return digested
+    return hashlib.sha256(body).digest()
