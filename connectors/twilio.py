@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -59,6 +59,9 @@ UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 """What XML 1.0 has no place for, and line feeds of other systems."""
 SEEN = 20
 """How many of the newest messages to a number are looked at before another is sent."""
+
+PAGE = 200
+"""Messages in a page of a listing."""
 
 EXPLAINED = (400, 401, 403, 404)
 """Statuses whose body says in `code` what is wrong."""
@@ -138,6 +141,7 @@ class Twilio(Connector):
         "status.failed": "message.failed",
         "status.undelivered": "message.failed",
     }
+    lists = True
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """Check the base64 HMAC over address and sorted parameters: SHA-1 with the auth token, or as a SharedKey says.
@@ -277,6 +281,27 @@ class Twilio(Connector):
                 return str(each.sid)
         return ""
 
+    def listing(self, since: datetime, until: datetime, client: Client) -> Iterator[bytes]:
+        """Yield the texts that came to our number; what became of ours is not listed. A lost STOP is found by it."""
+        if not phone_of(self.settings.sender):
+            raise Rejected("only the texts to one number can be listed, not those of a Messaging Service")
+        with sense():
+            # Twilio takes days as well as times for DateSent (2026-11): what lies outside is left out here.
+            pages = self._api(client).messages.stream(
+                to=self.settings.sender, date_sent_after=since, date_sent_before=until, page_size=PAGE
+            )
+            for each in pages:
+                sent = each.date_sent
+                if (
+                    each.direction == "inbound"
+                    and sent
+                    and since <= sent.replace(tzinfo=sent.tzinfo or UTC) < until
+                ):
+                    form = {"MessageSid": each.sid, "AccountSid": each.account_sid, "SmsStatus": "received"}
+                    yield urlencode(
+                        {**form, "From": each.from_, "To": each.to, "Body": each.body or ""}
+                    ).encode()
+
     def subscribe(self, url: str, client: Client) -> list[Step]:
         if not phone_of(self.settings.sender):
             raise Rejected(
@@ -348,10 +373,11 @@ class Lent:
     ) -> Any:
         from twilio.http.response import Response as Answered
 
+        parts = urlsplit(uri)
         basic = base64.b64encode(":".join(auth).encode()).decode()
         response = self.client.request(
             method,
-            urlsplit(uri).path,
+            parts._replace(scheme="", netloc="").geturl(),  # a next page's address has its query already
             params=params,
             data=data or None,
             headers={**(headers or {}), "Authorization": f"Basic {basic}"},

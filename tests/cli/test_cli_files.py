@@ -62,6 +62,7 @@ def test_init_knows_the_nearest_connector(tmp_path):
 VALUES = {
     "QUICKBOOKS_REALM_ID": "77",
     "QUICKBOOKS_HOME_CURRENCY": "EUR",
+    "TWILIO_ACCOUNT_SID": "AC00000000000000000000000000000b7e",
 }
 
 

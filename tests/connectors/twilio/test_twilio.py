@@ -495,3 +495,70 @@ def test_the_probe_tells_the_account():
     said, (call,) = run(lambda twilio, client: twilio.probe(client), Reply(body=json.dumps(body).encode()))
     assert said == "account Brewline, active, sends as +4915735990000"
     assert call.path == f"/2010-04-01/Accounts/{ACCOUNT}.json"
+
+
+# Listing.
+
+DAY = (datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))
+
+
+def came(sid: str, sent: str, body: str | None = "STOP", **fields) -> dict:
+    return {
+        "sid": sid,
+        "account_sid": ACCOUNT,
+        "direction": "inbound",
+        "from": IDA,
+        "to": "+4915735990000",
+        "body": body,
+        "date_sent": sent,
+        **fields,
+    }
+
+
+def listed(*replies: Reply, **settings):
+    return run(lambda twilio, client: list(twilio.listing(*DAY, client)), *replies, **settings)
+
+
+def test_texts_that_got_lost_are_found(shared):
+    first = [
+        came("SM1", "Fri, 20 Nov 2026 09:00:00 +0000"),
+        came("SM2", "Fri, 20 Nov 2026 10:00:00 +0000", direction="outbound-api"),
+        came("SM3", "Thu, 19 Nov 2026 23:59:59 +0000"),
+    ]
+    second = [
+        came("SM4", "Fri, 20 Nov 2026 23:59:59 +0000", None),
+        came("SM5", "Sat, 21 Nov 2026 00:00:00 +0000"),
+    ]
+    more = f"{MESSAGES}?PageSize=200&Page=1&PageToken=PASM3"
+    replies = [
+        Reply(body=json.dumps({"messages": first, "next_page_uri": more}).encode()),
+        page(*second),
+    ]
+    bodies, calls = listed(*replies)
+    events = [event for body in bodies for event in TWILIO.parse(webhook(body))]
+    assert [(event.id, event.type, event.payload["phone"]) for event in events] == [
+        ("SM1:received", "inbound.stop", IDA),
+        ("SM4:received", "inbound.other", IDA),
+    ]
+    assert dict(parse_qsl(calls[0].path.partition("?")[2])) == {
+        "To": "+4915735990000",
+        "DateSent>": "2026-11-20T00:00:00Z",
+        "DateSent<": "2026-11-21T00:00:00Z",
+        "PageSize": "200",
+    }
+    assert calls[1].path == more
+    assert faults(shared, "twilio", calls) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "sender", "kind"),
+    [
+        (Reply(503), "+4915735990000", TryLater),
+        (error(20003, status=401), "+4915735990000", Rejected),
+        (Reply(200, {}, b"<html>"), "+4915735990000", TryLater),
+        (page(), "MG" + "0" * 32, Rejected),
+    ],
+)
+def test_a_listing_that_fails_says_why(reply, sender, kind):
+    outcome, _ = listed(reply, sender=sender)
+    assert isinstance(outcome, kind)
