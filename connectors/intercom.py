@@ -208,8 +208,11 @@ class Intercom(Connector):
                 at=read_time(body.get("created_at"), webhook.received_at, "s"),
                 account=text_at(body, "app_id"),
                 payload={**body, "person": person, "text": words_of(item)},
-                # Tickets and replies of the 2.x shape have no address.
-                notification=bool(person["id"]) and not person["email"] and topic in FETCHED,
+                # Tickets and replies of the 2.x shape have no address. Without a token the contact's id must do.
+                notification=topic in FETCHED
+                and bool(person["id"])
+                and not person["email"]
+                and self._connects(),
             )
         ]
 
@@ -274,6 +277,9 @@ class Intercom(Connector):
             client_secret=settings.client_secret,
             forever=True,
         )
+
+    def _connects(self) -> bool:
+        return bool(self.settings.access_token or self.oauth())
 
     def _call(self, client: Client, method: str, path: str, body: Any = None) -> Response:
         def send(token: str) -> Response:

@@ -259,6 +259,13 @@ def test_the_address_is_read_where_it_is_missing(shared, file, notification, ema
     assert (event.notification, event.payload["person"]["email"]) == (notification, email)
 
 
+@pytest.mark.parametrize(("settings", "notification"), [({}, True), ({"access_token": None}, False)])
+def test_without_a_token_the_contacts_id_must_do(settings, notification):
+    connector = Intercom(INTERCOM.settings.model_copy(update=settings))
+    (event,) = connector.parse(webhook(sample("ticket.closed")))
+    assert (event.notification, event.payload["person"]["id"]) == (notification, IDA)
+
+
 @pytest.mark.parametrize("body", [b"{}", b"[]", b'{"topic": 7}'])
 def test_what_is_neither_is_malformed(body):
     with pytest.raises(Malformed, match="neither"):
