@@ -15,7 +15,7 @@ from hub.mapping.rule import Complaints, RuleReader
 from hub.sdk.connector import Connector, Params
 from hub.sdk.errors import ConfigError
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
-from hub.values import MEMBER_FACTS, TOLD, TRIGGERS
+from hub.values import TOLD, TRIGGERS
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order
 
 INBOUND = {"payload": "dyn", "event": "dyn", "connection": "dyn"}
@@ -30,7 +30,10 @@ OUTBOUND = {
 _CONNECTION = ("name",)
 _INBOUND_KEYS = {"event": ("id", "type", "at", "account", "test"), "connection": _CONNECTION}
 _OUTBOUND_KEYS = {
-    "member": ("id_here", "ids", "email", "phone", "name", "locale", *MEMBER_FACTS),
+    "member": (
+        *("id", "id_here", "ids", "email", "phone", "name", "locale"),
+        *("balance", "pending", "tier", "consents"),
+    ),
     "posting": ("id", "kind", "key"),
     "connection": _CONNECTION,
     **TOLD,
