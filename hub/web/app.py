@@ -87,14 +87,14 @@ def create_app(hub: Hub) -> Application:
     app.url_map.merge_slashes = False  # a redirect would lose the POST; the address is wrong, and we say so
 
     def take(connection: Connection, environ: Mapping[str, Any]) -> Answer:
-        if (
-            request := environ.get(REQUEST)
-        ) is not None:  # read by the front, which also waits for the commit
-            return receive(hub, connection, request, environ[INBOX])
         started = perf_counter()
-        request = Request.from_environ(environ, hub.max_body, unsigned=bool(connection.waiver))
-        answer = receive(hub, connection, request, hub.inbox)
-        app.took(perf_counter() - started)
+        fronted = environ.get(REQUEST)  # read by the front, which also waits for the commit
+        request = fronted or Request.from_environ(environ, hub.max_body, unsigned=bool(connection.waiver))
+        answer = receive(hub, connection, request, environ[INBOX] if fronted else hub.inbox)
+        if not isinstance(answer, Answer):
+            answer = answer()
+        if not fronted:
+            app.took(perf_counter() - started)
         return answer
 
     @app.route(f"{PREFIX}<name>", methods=METHODS, provide_automatic_options=False)

@@ -135,7 +135,10 @@ class Front:
         if connection is None or not self._hub.fast_lane:
             answered = self._ask_flask({**environ_of(scope, headers), REQUEST: request, INBOX: soon})
         else:
-            answered = sent(receive(self._hub, connection, request, soon))
+            answer = receive(self._hub, connection, request, soon)
+            if not isinstance(answer, Answer):
+                answer = await asyncio.get_running_loop().run_in_executor(self._pool, answer)
+            answered = sent(answer)
         if soon.stored is not None:
             try:
                 await soon.stored
