@@ -124,6 +124,8 @@ class Intercom(Connector):
         "ticket.state.updated": "ticket.solved",
     }
     probes = ("GET", "HEAD")
+    shows = True
+    exempt = {"subscribes": "Intercom's API has no subscriptions: topics are chosen in the Developer Hub"}
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """Check a card's hex HMAC-SHA256, or a webhook's `sha1=` and hex HMAC-SHA1, of the body. No time is signed."""

@@ -141,6 +141,7 @@ class Twilio(Connector):
         "status.failed": "message.failed",
         "status.undelivered": "message.failed",
     }
+    shows = True
     lists = True
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
