@@ -34,7 +34,7 @@ DEFAULT = Path("hub.yaml")
 
 STYLES = {
     "ok": "green", "done": "green", "warn": "yellow", "waiting": "yellow", "unassigned": "yellow", "parked": "red",
-    "bad": "red", "dead": "red", "open": "red",
+    "bad": "red", "unexplained": "red", "dead": "red", "open": "red",
 }  # fmt: skip
 """Colours of the words in a column named `state`."""
 
