@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hub.money import exponent, to_minor
 from hub.rules.amounts import Basis
+from hub.rules.rewards import RewardEntry
 from hub.rules.times import Rolling, parse_length
 
 T = TypeVar("T")
@@ -100,11 +101,15 @@ class Wallet(_Part):
     Attributes:
         expiry: None is never.
         debt: who bears it when a reversal finds the points spent: the member (allow) or the programme (waive).
+        hold_ttl: how long points stay reserved for a redemption that nobody confirms.
+        reinstate: how long after their expiry points still come back with a redemption that is given back.
     """
 
     expiry: Annotated[Rolling | None, BeforeValidator(_expiry)]
     spendable: bool = True
     debt: Literal["allow", "waive"] = "allow"
+    hold_ttl: Annotated[timedelta, _read(parse_length)] = timedelta(minutes=15)
+    reinstate: Annotated[timedelta, _read(parse_length)] = timedelta(0)
 
 
 class Rate(_Part):
@@ -152,3 +157,4 @@ class ProgramFile(_Part):
     identity: Identity
     wallets: Annotated[dict[Name, Wallet], Field(min_length=1)]
     earning: list[Rule] = []
+    rewards: list[RewardEntry] = []
