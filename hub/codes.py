@@ -103,7 +103,7 @@ class CodePattern:
     @property
     def space(self) -> int:
         """How many codes there are."""
-        return len(CHARSETS[self.charset].alphabet) ** self.random
+        return int(len(CHARSETS[self.charset].alphabet) ** self.random)
 
     def new(self) -> str:
         """Return a code from the system's secure randomness."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hub import inbox, journal, ledger, outbox
+from hub import inbox, journal, ledger, outbox, redeeming, rewards
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    return hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + prune(hub)
+    return hub.reload_if_changed() + settle_due(hub) + end_rewards(hub) + wake_missed(hub) + prune(hub)
 
 
 def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:
@@ -72,6 +72,13 @@ def settle_due(hub: Hub) -> int:
         told = fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
     hub.tell(Settled([], book.posted, told))
     return len(members)
+
+
+def end_rewards(hub: Hub) -> int:
+    """Let go of redemptions that nobody confirmed in time, and mark vouchers whose time is over."""
+    with hub.database.read() as connection:
+        scope = rewards.due(connection, hub.clock(), BATCH)
+    return redeeming.act(hub, scope, rewards.settle) if scope else 0
 
 
 def prune(hub: Hub) -> int:

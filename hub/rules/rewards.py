@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hub.codes import CHARSETS, CodePattern
-from hub.expressions import Activation, Environment, Expression, ExpressionError
+from hub.expressions import Environment, Expression, ExpressionError
 from hub.money import exponent, format_minor, to_minor
 from hub.rules.amounts import half_up
 from hub.rules.times import Rolling, parse_length
@@ -201,6 +201,12 @@ class Reward:
         return self.entry.cost
 
     @property
+    def had_enough(self) -> str:
+        """What a member hears who had it as often as the file allows."""
+        limit = self.entry.per_member
+        return f"{self.name} is for each member {'once' if limit == 1 else f'{limit} times'} only"
+
+    @property
     def bound(self) -> bool:
         """Gift cards are for giving away; everything else is the member's own, unless the file says otherwise."""
         default = "anyone" if self.entry.kind == "gift_card" else "member"
@@ -254,7 +260,7 @@ class Catalogue:
         if reward.condition is None:
             return ""
         try:
-            allowed = reward.condition.evaluate(_activation(MEMBER_ONLY, {"member": dict(member)}))
+            allowed = reward.condition.evaluate(MEMBER_ONLY.activation({"member": dict(member)}))
         except ExpressionError as error:
             return f"{reward.name}: `if` cannot be told: {error}"
         return "" if allowed is True else f"{reward.name} is not for this member"
@@ -271,7 +277,7 @@ class Catalogue:
         about = {"reward": reward.id, "points": points, "channel": channel, "count_30d": count_30d}
         try:
             asked = reward.gate.evaluate(
-                _activation(WITH_REDEMPTION, {"member": dict(member), "redemption": about})
+                WITH_REDEMPTION.activation({"member": dict(member), "redemption": about})
             )
         except ExpressionError:
             return gate.role
@@ -300,10 +306,6 @@ MEMBER_ONLY = Environment({"member": "dyn"}, keys=_MEMBER)
 WITH_REDEMPTION = Environment(
     {"member": "dyn", "redemption": "dyn"}, keys={**_MEMBER, "redemption": ABOUT_REDEMPTION}
 )
-
-
-def _activation(environment: Environment, values: Mapping[str, Any]) -> Activation:
-    return environment.activation(values)
 
 
 def catalogue(checker: Checker, file: ProgramFile) -> Catalogue:
