@@ -544,6 +544,8 @@ _USED = ("state", "balance_minor", "changed_at")
 _ENDING = ("state", "checklist", "tracking", "actor", "reason", "ended_at")
 _COUNTED = ("stock", "reserved", "delivered")
 
+# Lists are written out: a lookup compiles its statement once, for all keys.
+_SPENT_ON = sa.text("redemption.order_fact <> '' and redemption.state in ('confirmed', 'fulfilled')")
 _PEEK = sa.select(
     redemption.c.id, redemption.c.key, redemption.c.member, redemption.c.hold, redemption.c.state,
     redemption.c.posting, redemption.c.points, redemption.c.returned, redemption.c.order_fact,
@@ -552,7 +554,7 @@ _PEEK_REDEMPTIONS = Lookup(_PEEK, redemption.c.id)
 _PEEK_KEYS = Lookup(_PEEK, redemption.c.key)
 _PEEK_TASKS = Lookup(_PEEK.join(task, task.c.redemption == redemption.c.id), task.c.id)
 _PEEK_ORDERS = Lookup(
-    _PEEK.where(sa.text("order_fact <> ''"), redemption.c.state.in_(("confirmed", "fulfilled"))),
+    _PEEK.where(_SPENT_ON),
     redemption.c.order_fact,
 )
 _PEEK_CODES = Lookup(sa.select(voucher.c.id, voucher.c.member), voucher.c.code_key)
@@ -562,7 +564,7 @@ _LOCKED = sa.select(redemption).order_by(redemption.c.id).with_for_update()
 _REDEMPTIONS = Lookup(_LOCKED, redemption.c.id)
 _BY_KEY = Lookup(_LOCKED, redemption.c.key)
 _BY_ORDER = Lookup(
-    _LOCKED.where(sa.text("order_fact <> ''"), redemption.c.state.in_(("confirmed", "fulfilled"))),
+    _LOCKED.where(_SPENT_ON),
     redemption.c.order_fact,
 )
 _BY_TASK = Lookup(
@@ -603,7 +605,7 @@ _HAD = Lookup(
         sa.func.count().label("times"),
         sa.func.sum(sa.case((redemption.c.created_at > _SINCE, 1), else_=0)).label("recent"),
     )
-    .where(redemption.c.state.in_(LIVE))
+    .where(sa.text(f"redemption.state in {LIVE}"))
     .group_by(redemption.c.member, redemption.c.reward, redemption.c.item),
     redemption.c.member,
 )

@@ -172,7 +172,7 @@ class RewardEntry(_Part):
     currency: Annotated[str, BeforeValidator(_currency)] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Reward:
     """A reward ready to be given.
 
