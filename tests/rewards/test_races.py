@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter as Tally
+from functools import partial
 
 import pytest
 
@@ -33,8 +34,7 @@ def at_once(*calls):
 def test_a_voucher_used_in_two_channels_at_once_is_used_in_one(counter):  # C6
     for _ in range(5):
         code = counter.ask("five_off").vouchers[0].code
-        calls = [lambda channel=channel: counter.use(code, channel=channel) for channel in ("web", "pos") * 4]
-        results = at_once(*calls)
+        results = at_once(*[partial(counter.use, code, channel=channel) for channel in ("web", "pos") * 4])
         won = [each for each in results if not isinstance(each, Refused)]
         assert len(won) == 1
         assert {str(each).partition(" since")[0] for each in results if isinstance(each, Refused)} == {
@@ -80,7 +80,7 @@ def test_once_for_each_member_holds_for_eight_wishes_at_once(counter):
 def test_confirmed_and_released_at_once_is_one_of_them(counter, first):
     for _ in range(4):
         held = counter.ask("coffee", hold=True)
-        calls = [lambda: counter.confirm(held), lambda: counter.release(held)]
+        calls = [partial(counter.confirm, held), partial(counter.release, held)]
         results = at_once(*(calls if first == "confirm" else reversed(calls)))
         assert sum(isinstance(each, Refused) for each in results) == 1
     counter.adds_up()
