@@ -108,7 +108,11 @@ class CodePattern:
     def new(self) -> str:
         """Return a code from the system's secure randomness."""
         chosen = CHARSETS[self.charset]
-        body = "".join(secrets.choice(chosen.alphabet) for _ in range(self.random))
+        number, size = secrets.randbelow(self.space), len(chosen.alphabet)
+        body = ""
+        for _ in range(self.random):
+            number, place = divmod(number, size)
+            body += chosen.alphabet[place]
         characters = iter(body)
         head, tail = self.pattern[: self._end], self.pattern[self._end :]
         return "".join(next(characters) if c == "#" else c for c in head) + chosen.check(body) + tail
