@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 import structlog
 
 from hub import inbox, journal, ledger, outbox, redeeming, rewards
@@ -13,6 +14,7 @@ from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
 from hub.members import Directory
+from hub.rewards import Scope
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -78,7 +80,25 @@ def end_rewards(hub: Hub) -> int:
     """Let go of redemptions that nobody confirmed in time, and mark vouchers whose time is over."""
     with hub.database.read() as connection:
         scope = rewards.due(connection, hub.clock(), BATCH)
-    return redeeming.act(hub, scope, rewards.settle) if scope else 0
+    if not scope:
+        return 0
+    try:
+        return redeeming.act(hub, scope, rewards.settle)
+    except sa.exc.OperationalError:
+        raise
+    except Exception:  # one that breaks must not keep the others from ending
+        log.exception("a batch of rewards is taken apart", action="rewards_isolated")
+        return sum(_end_apart(hub, one) for one in scope.apart())
+
+
+def _end_apart(hub: Hub, scope: Scope) -> int:
+    try:
+        return redeeming.act(hub, scope, rewards.settle)
+    except sa.exc.OperationalError:
+        raise
+    except Exception:
+        log.exception("a reward cannot be ended", action="reward_broken", scope=str(scope))
+        return 0
 
 
 def prune(hub: Hub) -> int:

@@ -5,10 +5,10 @@
 
 `redemptions` (request, confirm, release, give back), `vouchers` (validate, redeem, roll back), `cards` (charge,
 refund) and `tasks` (create, check, done) are plain functions over one unit of work, `Rewards`; the pipeline, the
-API and the command line call the same ones. `catalogue` says what a member can have; `due` finds what is over.
+API and the command line call the same ones. `catalogue` says what a member can have; `due` finds what is over; `owners` follows merges.
 """
 
-from hub.rewards import cards, catalogue, reading, redemptions, tasks, vouchers
+from hub.rewards import cards, catalogue, owners, reading, redemptions, tasks, vouchers
 from hub.rewards.due import due, settle
 from hub.rewards.orders import gone
 from hub.rewards.records import Needs, Redemption, Refused, Scope, Task, Voucher
@@ -27,6 +27,7 @@ __all__ = [
     "due",
     "gone",
     "look",
+    "owners",
     "reading",
     "redemptions",
     "settle",

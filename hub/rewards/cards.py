@@ -95,7 +95,7 @@ def refund(
         cause: the event that asks.
 
     Raises:
-        Refused: that charge took less, there is none, or the card's time is over.
+        Refused: that charge took less, there is none, the card's time is over, or its points were given back.
         KeyReused: the key has done something else.
     """
     of = _card(work, code)
@@ -103,7 +103,8 @@ def refund(
     if work.used(of, key, asked) is not None:
         return of
     _check_amount(of, amount_minor, currency)
-    if vouchers.over(work, of) or of.state in ("expired", "void"):
+    returned = work.redemptions[of.redemption].state == "returned"
+    if returned or vouchers.over(work, of) or of.state in ("expired", "void"):
         raise Refused(f"the gift card {of.code} is over: give the money back another way")
     charged = next((use for use in of.steps if use.key == of_key and use.what == "charged"), None)
     if charged is None:

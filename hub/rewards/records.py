@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -63,6 +63,7 @@ class Redemption:
         points: what it costs, of `wallet`; `returned` is how many of them were given back.
         order_fact: the fact key of the order it belongs to, or empty.
         role: who has to agree before it is confirmed, or empty.
+        origin: the member it was first of, before any merge.
         stock: reserved, delivered, freed; empty where none is kept.
         vouchers: those this unit of work has issued for it or has read.
     """
@@ -84,6 +85,7 @@ class Redemption:
     order_fact: str = ""
     reason: str = ""
     role: str = ""
+    origin: str = ""
     stock: str = ""
     hold: str | None = None
     deadline: datetime | None = None
@@ -204,6 +206,11 @@ class Scope:
 
     def __bool__(self) -> bool:
         return bool(self.requests or self.redemptions or self.codes or self.tasks or self.orders)
+
+    def apart(self) -> Iterator[Scope]:
+        """Return a scope for each redemption and each code."""
+        yield from (Scope(redemptions=frozenset({each})) for each in sorted(self.redemptions))
+        yield from (Scope(codes=frozenset({each})) for each in sorted(self.codes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ def request(
             key=key,
             request_hash=asked,
             member=member,
+            origin=member,
             reward=reward[:200],
             item=(wish.item.id if wish.item else pick or reward)[:200],
             wallet=wish.reward.wallet if wish.reward else work.program.spendable,

@@ -152,6 +152,8 @@ def roll_back(
 ) -> Voucher:
     """Take a use back: the order came to nothing, and the voucher can be used again until it expires.
 
+    Not so one whose points were given back: nobody gets both.
+
     Args:
         work: its scope has the code and the key.
         code: however it is typed.
@@ -181,6 +183,8 @@ def roll_back(
         work.use(of, "roll_back", actor=actor, reason=reason, cause=cause, **step)
     else:
         work.note(of, TAKEN_BACK, actor=actor, reason=reason, cause=cause, **step)
+    if work.redemptions[of.redemption].state == "returned":
+        void(work, of, cause=cause, actor=actor, reason="its points were given back")
     return of
 
 
@@ -206,8 +210,8 @@ def expire(work: Rewards, of: Voucher) -> bool:
 def void(
     work: Rewards, of: Voucher, *, cause: Cause | None = None, actor: str = "", reason: str = ""
 ) -> None:
-    """End a voucher that was not used; one that was stays as it is."""
-    if of.state in USABLE and (of.kind != "gift_card" or of.balance_minor == of.initial_minor):
+    """End a voucher that can be used; one that was stays as it is. What a gift card has left is lost with it."""
+    if of.state in USABLE:
         work.use(of, "void", cause=cause, actor=actor, reason=reason)
 
 

@@ -368,7 +368,13 @@ class Rewards:
 
     def _read(self, tx: sa.Connection, scope: Scope) -> None:
         keys = {key for _, _, key in scope.requests}
-        found = [*_REDEMPTIONS(tx, scope.redemptions), *_BY_KEY(tx, keys), *_BY_ORDER(tx, scope.orders)]
+        codes = {normal(code) for code in scope.codes}
+        bought = {row.redemption for row in _PEEK_CODES(tx, codes)}
+        found = [
+            *_REDEMPTIONS(tx, scope.redemptions | bought),
+            *_BY_KEY(tx, keys),
+            *_BY_ORDER(tx, scope.orders),
+        ]
         found += _BY_TASK(tx, scope.tasks)
         for row in sorted(found, key=lambda row: str(row.id)):
             if row.id not in self.redemptions:
@@ -379,7 +385,7 @@ class Rewards:
             self.redemptions[row.redemption].steps = row.n
         self._returned = {row.key: (row.redemption, row.points) for row in _RETURNS(tx, self._return_keys())}
         self._used = {row.key: row.voucher for row in _USED_KEYS(tx, scope.keys)}
-        self._read_vouchers(tx, {normal(code) for code in scope.codes})
+        self._read_vouchers(tx, codes)
         for row in [*_TASKS(tx, scope.tasks), *_TASKS_OF(tx, self.redemptions)]:
             if row.id not in self.tasks:
                 self.tasks[row.id] = _record(Task, row)
@@ -557,7 +563,7 @@ _PEEK_ORDERS = Lookup(
     _PEEK.where(_SPENT_ON),
     redemption.c.order_fact,
 )
-_PEEK_CODES = Lookup(sa.select(voucher.c.id, voucher.c.member), voucher.c.code_key)
+_PEEK_CODES = Lookup(sa.select(voucher.c.member, voucher.c.redemption), voucher.c.code_key)
 _TASK_MEMBERS = Lookup(sa.select(task.c.id, task.c.member), task.c.id)
 
 _LOCKED = sa.select(redemption).order_by(redemption.c.id).with_for_update()

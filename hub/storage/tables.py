@@ -447,6 +447,7 @@ redemption = sa.Table(
     sa.Column("key", sa.Text, nullable=False, unique=True, comment="idempotency key of the request"),
     sa.Column("request_hash", sa.LargeBinary, nullable=False),
     sa.Column("member", Id, nullable=False),
+    sa.Column("origin", Id, nullable=False, comment="the member it was first of; merges leave it"),
     sa.Column("reward", sa.Text, nullable=False, comment="what was asked for"),
     sa.Column(
         "item",
@@ -589,6 +590,7 @@ task = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
     _partial("task_open", "queue", "id", where="state = 'open'"),
+    _partial("task_member", "member", where="member is not null"),
     _partial("task_redemption", "redemption", where="redemption is not null"),
 )
 

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from hub import housekeeping
 from hub.codes import CodePattern
-from hub.rewards import Refused
+from hub.rewards import Refused, owners, vouchers
 from hub.sdk.errors import HubError, KeyReused
 from hub.storage.tables import voucher
 
@@ -250,3 +251,51 @@ def test_a_voucher_keeps_what_was_promised_when_the_file_changes(counter, code):
     assert counter.confirm(held).vouchers[0].value == "free:espresso"
     assert counter.check(code, member=counter.member).voucher.value == "free:espresso"
     assert counter.ask("coffee").vouchers[0].value == "free:water"
+
+
+def test_nobody_gets_the_points_back_and_the_voucher_too(counter):
+    done = counter.ask("coffee")
+    code = done.vouchers[0].code
+    counter.use(code)
+    counter.give_back(done)
+    assert counter.roll_back(code).state == "void"
+    card = counter.ask("card25")
+    counter.charge(card.vouchers[0].code, 1000, key="o")
+    counter.give_back(card)
+    with pytest.raises(Refused, match="is void since"):
+        counter.charge(card.vouchers[0].code, 1)
+    with pytest.raises(Refused, match="is over: give the money back another way"):
+        counter.refund(card.vouchers[0].code, 1000, "o")
+    counter.adds_up()
+
+
+def test_a_voucher_goes_with_its_member_into_a_merge_and_out_again(counter):
+    anna, ann = counter.enrol(500), counter.enrol(500)
+    hers, others = (
+        counter.ask("coffee", by=anna).vouchers[0].code,
+        counter.ask("coffee", by=ann).vouchers[0].code,
+    )
+    with counter.hub.database.write() as tx:
+        owners.merge(tx, anna, ann)
+    assert counter.check(hers, member=ann).valid
+    assert not counter.check(hers, member=anna).valid
+    with counter.hub.database.write() as tx:
+        owners.unmerge(tx, anna, ann)
+    assert counter.check(hers, member=anna).valid
+    assert counter.check(others, member=ann).valid
+    assert not counter.check(others, member=anna).valid
+
+
+def test_one_that_breaks_keeps_no_other_from_ending(counter, monkeypatch):
+    codes = [counter.ask("five_off").vouchers[0] for _ in range(3)]
+    counter.bench.clock.move(days=30)
+    expire = vouchers.expire
+
+    def fail(work, of):
+        if of.id == codes[1].id:
+            raise RuntimeError("broken")
+        return expire(work, of)
+
+    monkeypatch.setattr(vouchers, "expire", fail)
+    assert housekeeping.end_rewards(counter.hub) == 2
+    assert [counter.state(each) for each in codes] == ["expired", "issued", "expired"]

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False, comment="idempotency key of the request"),
         sa.Column("request_hash", sa.LargeBinary(), nullable=False),
         sa.Column("member", tables.Id, nullable=False),
+        sa.Column("origin", tables.Id, nullable=False, comment="the member it was first of; merges leave it"),
         sa.Column("reward", sa.Text(), nullable=False, comment="what was asked for"),
         sa.Column(
             "item",
@@ -137,6 +138,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state = 'open'"),
         postgresql_where=sa.text("state = 'open'"),
+    )
+    op.create_index(
+        "task_member",
+        "task",
+        ["member"],
+        unique=False,
+        sqlite_where=sa.text("member is not null"),
+        postgresql_where=sa.text("member is not null"),
     )
     op.create_index(
         "task_redemption",
