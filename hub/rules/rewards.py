@@ -214,11 +214,16 @@ class Reward:
 
 
 class Catalogue:
-    """Every reward of one programme, in the file's order. Immutable; for any thread."""
+    """Every reward of one programme, in the file's order. Immutable; for any thread.
+
+    Attributes:
+        reads: the keys of MEMBER_FACTS that its conditions read, for whoever has to find them; None: any.
+    """
 
     def __init__(self, rewards: Sequence[Reward], zone: ZoneInfo) -> None:
         self.rewards = {reward.id: reward for reward in rewards}
         self.zone = zone
+        self.reads = _reads(rewards)
 
     def __iter__(self) -> Iterator[Reward]:
         return iter(self.rewards.values())
@@ -299,6 +304,17 @@ class Catalogue:
 
     def _there(self, day: date, clock: time) -> datetime:
         return datetime.combine(day, clock.replace(tzinfo=None), self.zone).astimezone(UTC)
+
+
+def _reads(rewards: Sequence[Reward]) -> frozenset[str] | None:
+    conditions = [reward.condition for reward in rewards if reward.condition]
+    gates = [reward.gate for reward in rewards if reward.gate]
+    of_conditions = MEMBER_ONLY.keys_read("member", conditions)
+    of_gates = WITH_REDEMPTION.keys_read("member", gates)
+    if of_conditions is None or of_gates is None:
+        return None
+    early = {"tier"} if any(reward.entry.available.early for reward in rewards) else set()
+    return of_conditions | of_gates | early
 
 
 _MEMBER = {"member": tuple(MEMBER_FACTS)}

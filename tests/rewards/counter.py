@@ -55,12 +55,16 @@ earning:
 )
 
 
+NUMBERS = itertools.count(1)
+"""Of idempotency keys: counters may share a hub."""
+
+
 @dataclass
 class Counter:
     """One member by default; each call is one transaction, as the API would make it."""
 
     bench: Bench
-    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    _numbers: Any = field(default_factory=lambda: NUMBERS)
     member: str = ""
 
     def __post_init__(self) -> None:

@@ -161,3 +161,18 @@ def test_what_cannot_be_told_is_not_allowed_and_has_to_be_agreed_to():  # A18
     reward = found.rewards["a"]
     assert found.why_not(reward, {}, NOON) == 'a: `if` cannot be told: no key "order_count"'
     assert found.role(reward, {}, points=1, channel="web", count_30d=0) == "boss"
+
+
+@pytest.mark.parametrize(
+    ("more", "reads"),
+    [
+        ("", set()),
+        ("if: member.order_count > 3", {"order_count"}),
+        ("approval: {if: member.spend_30d_minor > redemption.points, role: boss}", {"spend_30d_minor"}),
+        ("available: {from: 2026-12-01, early: {gold: 7 days}}", {"tier"}),
+        ("if: size(member) > 0", None),
+    ],
+)
+def test_what_its_conditions_read_is_known_beforehand(more, reads):
+    entry = f'{{id: a, kind: voucher, cost: 1, value: "10%"{", " if more else ""}{more}}}'
+    assert catalogue(entry).reads == reads
