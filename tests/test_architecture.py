@@ -38,7 +38,7 @@ LAYERS: list[set[str]] = [
     },
     {"hub.config", "hub.plugins", "hub.versions", "hub.metrics", "hub.intake", "hub.sending"},
     {"hub.effects", "hub.reading", "hub.fanout", "hub.why", "hub.trying"},
-    {"hub.pipeline", "hub.housekeeping"},
+    {"hub.pipeline", "hub.housekeeping", "hub.booking", "hub.opening"},
     {"hub.engine"},
     {"hub.hub", "hub.web", "hub.doctor", "hub.starting", "hub.crashtest", "hub.demo"},
     {"hub.cli"},
