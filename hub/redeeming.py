@@ -11,9 +11,10 @@ from hub.effects import Step
 from hub.facts import Facts
 from hub.fanout import fan_out
 from hub.journal import Settled
-from hub.ledger import Book
+from hub.ledger import Book, keep_conflict
 from hub.members import Directory
 from hub.rewards import Rewards, Scope, look
+from hub.sdk.errors import KeyReused
 from hub.storage.tables import member
 
 if TYPE_CHECKING:
@@ -35,12 +36,16 @@ def act(hub: Hub, scope: Scope, do: Callable[[Rewards], T]) -> T:
     Raises:
         Refused, KeyReused: as `do`; then nothing happened.
     """
-    for _ in range(TRIES - 1):
+    for left in reversed(range(TRIES)):
         try:
             return _act(hub, scope, do)
+        except KeyReused as error:
+            keep_conflict(hub.database, error)
+            raise
         except sa.exc.IntegrityError:
-            continue
-    return _act(hub, scope, do)
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def facts(hub: Hub, tx: sa.Connection, member_id: str) -> Mapping[str, Any]:

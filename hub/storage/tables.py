@@ -485,6 +485,7 @@ redemption = sa.Table(
     sa.CheckConstraint("points >= 0 and returned >= 0 and returned <= points"),
     sa.Index("redemption_member", "member", "reward"),
     _partial("redemption_deadline", "deadline", where="state = 'held'"),
+    _partial("redemption_origin", "origin", where="origin <> member"),
     _partial("redemption_order", "order_fact", where="order_fact <> ''"),
 )
 

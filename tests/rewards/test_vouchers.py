@@ -280,7 +280,7 @@ def test_a_voucher_goes_with_its_member_into_a_merge_and_out_again(counter):
     assert counter.check(hers, member=ann).valid
     assert not counter.check(hers, member=anna).valid
     with counter.hub.database.write() as tx:
-        owners.unmerge(tx, anna, ann)
+        owners.unmerge(tx, anna)
     assert counter.check(hers, member=anna).valid
     assert counter.check(others, member=ann).valid
     assert not counter.check(others, member=anna).valid

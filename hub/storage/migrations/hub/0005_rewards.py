@@ -70,6 +70,14 @@ def upgrade() -> None:
     )
     op.create_index("redemption_member", "redemption", ["member", "reward"], unique=False)
     op.create_index(
+        "redemption_origin",
+        "redemption",
+        ["origin"],
+        unique=False,
+        sqlite_where=sa.text("origin <> member"),
+        postgresql_where=sa.text("origin <> member"),
+    )
+    op.create_index(
         "redemption_order",
         "redemption",
         ["order_fact"],
