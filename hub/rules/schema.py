@@ -14,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hub.money import exponent, to_minor
 from hub.rules.amounts import Basis
+from hub.rules.rewards import RewardEntry
 from hub.rules.times import Rolling, parse_length
+from hub.values import DebtPolicy
 
 T = TypeVar("T")
 
@@ -65,6 +67,17 @@ def _expiry(value: Any) -> Rolling | None:
     raise ValueError("write never, or {rolling: 12 months}, or with round_to: end_of_month")
 
 
+def _debt(value: Any) -> Any:
+    match value:
+        case {"repay": "next_credit", **more} if set(more) <= {"reversal"}:
+            return more.get("reversal", "allow")
+        case dict():
+            raise ValueError(
+                "write allow, waive, clamp or own_lot_only, or {reversal: one of them, repay: next_credit}"
+            )
+    return value
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """Names of rules and wallets stay in postings, which are for good."""
 
@@ -99,12 +112,17 @@ class Wallet(_Part):
 
     Attributes:
         expiry: None is never.
-        debt: who bears it when a reversal finds the points spent: the member (allow) or the programme (waive).
+        debt: what happens when a reversal finds the points spent, see `DebtPolicy`. In the file either its name, or
+            `{reversal: allow, repay: next_credit}`: there is one way to repay yet.
+        hold_ttl: how long points stay reserved for a redemption that nobody confirms.
+        reinstate: how long after their expiry points still come back with a redemption that is given back.
     """
 
     expiry: Annotated[Rolling | None, BeforeValidator(_expiry)]
     spendable: bool = True
-    debt: Literal["allow", "waive"] = "allow"
+    debt: Annotated[DebtPolicy, BeforeValidator(_debt)] = "allow"
+    hold_ttl: Annotated[timedelta, _read(parse_length)] = timedelta(minutes=15)
+    reinstate: Annotated[timedelta, _read(parse_length)] = timedelta(0)
 
 
 class Rate(_Part):
@@ -152,3 +170,4 @@ class ProgramFile(_Part):
     identity: Identity
     wallets: Annotated[dict[Name, Wallet], Field(min_length=1)]
     earning: list[Rule] = []
+    rewards: list[RewardEntry] = []
