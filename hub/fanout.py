@@ -84,6 +84,8 @@ def _deliveries(hub: Hub, directory: Directory, book: Book, occasion: Occasion) 
             "connection": {"name": connection.name},
         }
         for number, rule in enumerate(rules):
+            if rule.purpose and not directory.allows(occasion.member, rule.channel or ""):
+                continue
             failed = ""
             try:
                 params = rule.params(here)
@@ -104,6 +106,8 @@ def _deliveries(hub: Hub, directory: Directory, book: Book, occasion: Occasion) 
                 member=occasion.member,
                 event=occasion.entry.id if occasion.entry else None,
                 posting=occasion.posted.id if occasion.posted else None,
+                purpose=rule.purpose,
+                channel=rule.channel if rule.purpose else None,
                 created_at=now,
             )
 

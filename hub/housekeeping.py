@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hub import inbox, journal, ledger, outbox
+from hub import inbox, journal, ledger, outbox, people
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    return hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + prune(hub)
+    return hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + erase_due(hub) + prune(hub)
 
 
 def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:
@@ -72,6 +72,15 @@ def settle_due(hub: Hub) -> int:
         told = fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
     hub.tell(Settled([], book.posted, told))
     return len(members)
+
+
+def erase_due(hub: Hub) -> int:
+    """Erase whom a platform or somebody here asked to erase, once the wait is over; return how much there was."""
+    now = hub.clock()
+    done = people.erase_due(hub.database, now, hub.programs.current)
+    if done:
+        log.info("what was kept of erased people is gone", action="erased", count=done)
+    return done
 
 
 def prune(hub: Hub) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 import structlog
 
-from hub import effects, inbox, journal
+from hub import effects, inbox, journal, people
 from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out
@@ -115,7 +115,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     The entries given stay as they are: when the transaction fails they can be settled again.
     """
     now, program = hub.clock(), hub.programs.current
-    entries = journal.unsettled(tx, [copy(entry) for entry in entries])
+    given, entries = entries, journal.unsettled(tx, [copy(entry) for entry in entries])
     live = [entry for entry in entries if entry.state == "done" and entry.canonical is not None]
 
     # Identify.
@@ -123,23 +123,27 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
         tx,
         [(entry.connection, ref) for entry in live for ref in effects.people(entry)],
         match=program.identity.match,
-        enrol=program.identity.enrol == "automatic",
+        enrol=program.identity.enrols_strangers,
         now=now,
+        weak=program.identity.weak,
     )
     for entry in live:
-        entry.member = directory.resolve(entry.connection, effects.event_of(entry).member, entry.id)
+        effects.identify(directory, entry)
+    live = [entry for entry in live if entry.canonical is not None]
     directory.flush()
 
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
+    origins = effects.origins(live, facts)
     book = Book.open(
         tx,
-        {entry.member for entry in live if entry.member},
+        effects.members(directory, live),
         now=now,
         program=program,
-        origins=effects.origins(live, facts),
+        origins=origins,
         keys=effects.keys(live),
     )
+    directory.note_gone(earned.member for name in origins if (earned := book.earning(name)))
     step = effects.Step(hub.programs, book, facts, directory)
     for entry in live:
         effects.apply(step, entry)
@@ -148,9 +152,13 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)
+    people.request(tx, step.wishes, now)
+    if directory.anybody_erased:
+        people.note_bodies(tx, journal.forgotten(tx, [*given, *entries]))
 
     # Fan out.
-    told = fan_out(hub, tx, directory, book, entries=live, happenings=step.happened)
+    happened = [*step.happened, *directory.happened]
+    told = fan_out(hub, tx, directory, book, entries=live, happenings=happened)
     return Settled(entries, book.posted, told)
 
 

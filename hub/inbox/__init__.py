@@ -4,12 +4,15 @@ from hub.inbox.advice import next_step
 from hub.inbox.inbox import Inbox, NotStored, Overloaded
 from hub.inbox.reading import (
     Facts,
+    Kept,
     Listed,
     Sample,
+    bodies_after,
     claim_pending,
     facts_of,
     find,
     finish,
+    forget,
     get,
     ids_of,
     last_id,
@@ -18,6 +21,7 @@ from hub.inbox.reading import (
     read_after,
     refused_counts,
     refused_samples,
+    rewrite,
 )
 from hub.inbox.refusals import Refusals
 from hub.inbox.row import Row, StoredRow
@@ -25,6 +29,7 @@ from hub.inbox.row import Row, StoredRow
 __all__ = [
     "Facts",
     "Inbox",
+    "Kept",
     "Listed",
     "NotStored",
     "Overloaded",
@@ -32,10 +37,12 @@ __all__ = [
     "Row",
     "Sample",
     "StoredRow",
+    "bodies_after",
     "claim_pending",
     "facts_of",
     "find",
     "finish",
+    "forget",
     "get",
     "ids_of",
     "last_id",
@@ -45,4 +52,5 @@ __all__ = [
     "read_after",
     "refused_counts",
     "refused_samples",
+    "rewrite",
 ]

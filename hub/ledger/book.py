@@ -18,7 +18,7 @@ from typing import Self
 
 import sqlalchemy as sa
 
-from hub.ledger import adjust, chain, dates, earn, load, refunds, write
+from hub.ledger import adjust, chain, dates, earn, forfeit, load, refunds, write
 from hub.ledger.chain import Sealed
 from hub.ledger.draft import Draft
 from hub.ledger.records import OWNED, Account, Earning, Lot, Policy, earn_key
@@ -41,6 +41,7 @@ class Book:
 
     earn = earn.earn
     adjust = adjust.adjust
+    forfeit = forfeit.forfeit
     add_refund = refunds.add_refund
     add_cancellation = refunds.add_cancellation
     drop_cancellation = refunds.drop_cancellation
@@ -111,15 +112,19 @@ class Book:
             raise LookupError(f"the book is not open for member {member}") from None
 
     def active_lots(self, account: Account, wallet: str) -> list[Lot]:
-        """Return the lots that can be spent, in consumption order.
+        """Return the lots that can be spent, in consumption order. Otherwise as `open_lots`."""
+        return [lot for lot in self.open_lots(account, wallet) if lot.active]
+
+    def open_lots(self, account: Account, wallet: str) -> list[Lot]:
+        """Return the lots that have anything in them, in consumption order.
 
         Members of `origins` have all their lots here already; for another member it is one query.
         """
         if not account.complete:
             load.complete(self._connection, account)
+        lots = [lot for lot in account.lots.values() if lot.wallet == wallet]
         return sorted(
-            (lot for lot in account.lots.values() if lot.active and lot.wallet == wallet),
-            key=lambda lot: lot.consumed_in,
+            (lot for lot in lots if lot.pending + lot.active + lot.held), key=lambda lot: lot.consumed_in
         )
 
     def earning(self, fact: str) -> Earning | None:
