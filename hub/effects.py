@@ -294,7 +294,7 @@ def _consent(step: Step, entry: Entry) -> None:
     change = event.consent
     for word, valid, what in ((change.purpose, PURPOSES, "purpose"), (change.channel, CHANNELS, "channel")):
         if word not in valid:
-            hint = did_you_mean(word, valid) or f"valid are {', '.join(valid)}"
+            hint = did_you_mean(word, valid)
             entry.park(f"consent.{what}: {word!r} is not one that consents are about; {hint}")
             return
     step.directory.say(entry.connection, event.member, entry.member, change, event.occurred_at, entry.id)

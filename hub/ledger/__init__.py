@@ -13,7 +13,7 @@ notes what the source says, the programme says what may be kept of it, and `sett
 
 from hub.ledger.book import Book
 from hub.ledger.dates import due
-from hub.ledger.reading import balances, last_postings, open_lots
+from hub.ledger.reading import balances, balances_of, last_postings, open_lots
 from hub.ledger.records import CANCELLED, Cause, Earning, Refund, earn_key, settle_key
 from hub.ledger.verify import Finding, Report, verify
 
@@ -26,6 +26,7 @@ __all__ = [
     "Refund",
     "Report",
     "balances",
+    "balances_of",
     "due",
     "earn_key",
     "last_postings",

@@ -12,7 +12,7 @@ be parked and the batch goes on. Each operation is a function in a module of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
 from typing import Self
 
@@ -99,6 +99,11 @@ class Book:
         """
         write.write(connection, self.changes)
         self.changes = write.Changes()
+
+    @property
+    def members(self) -> Set[str]:
+        """Whom it is open for."""
+        return self._stored.accounts.keys()
 
     def account(self, member: str) -> Account:
         """Return a member's account.

@@ -168,11 +168,11 @@ class _Loader:
         purpose = str(rule.get("purpose") or TRANSACTIONAL)
         channel = str(rule.get("channel") or self.connector.actions[action].channel or "")
         if purpose not in _OUTBOUND_PURPOSES:
-            fix = did_you_mean(purpose, _OUTBOUND_PURPOSES) or f"write {' or '.join(_OUTBOUND_PURPOSES)}"
-            self.faults.add((*keys, "purpose"), f"nothing is sent for the purpose {purpose!r}", fix)
+            told = f"nothing is sent for the purpose {purpose!r}"
+            self.faults.add((*keys, "purpose"), told, did_you_mean(purpose, _OUTBOUND_PURPOSES))
         if "channel" in rule and channel not in CHANNELS:
-            fix = did_you_mean(channel, CHANNELS) or f"write one of {', '.join(CHANNELS)}"
-            self.faults.add((*keys, "channel"), f"{channel!r} is no channel that consents are about", fix)
+            told = f"{channel!r} is no channel that consents are about"
+            self.faults.add((*keys, "channel"), told, did_you_mean(channel, CHANNELS))
         if purpose == TRANSACTIONAL:
             return None, None
         if not channel:
