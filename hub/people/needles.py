@@ -66,12 +66,11 @@ class Needles:
         return value
 
     def struck_from_body(self, body: bytes, connection: str) -> bytes:
-        """Return a body with the person's words struck out, as long as it was: letters as x, digits as 0."""
+        """Return a body with the person's words struck out, as long as it was: letters as x, digits as 1."""
         pattern = self._pattern(connection)
         if pattern is None:
             return body
-        zeros = pattern.sub(lambda found: re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "0", found[0])), readable(body))
-        struck = zeros.encode(errors="surrogateescape")
+        struck = pattern.sub(_masked, readable(body)).encode(errors="surrogateescape")
         return zlib.compress(struck, wbits=31) if body.startswith(_GZIP) else struck
 
     def _pattern(self, connection: str) -> re.Pattern[str] | None:
@@ -85,6 +84,11 @@ class Needles:
             either = "|".join(sorted([*free, *whole], key=len, reverse=True))
             self._patterns[connection] = re.compile(either, re.IGNORECASE) if either else None
         return self._patterns[connection]
+
+
+def _masked(found: re.Match[str]) -> str:
+    # No zeros: a number that begins with one is no JSON.
+    return re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "1", found[0]))
 
 
 def readable(body: bytes) -> str:
