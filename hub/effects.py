@@ -113,9 +113,11 @@ def keys(entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
     facts = [event_of(entry).fact for entry in entries]
     merges = {merge_key(event_of(entry).fact) for entry in entries if event_of(entry).name == "member.merged"}
-    return merges | {earn_key(fact) for fact in facts} | {
-        settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]
-    }
+    return (
+        merges
+        | {earn_key(fact) for fact in facts}
+        | {settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]}
+    )
 
 
 # --- earning -----------------------------------------------------------------------------------------------
@@ -297,7 +299,9 @@ def _consent(step: Step, entry: Entry) -> None:
             hint = did_you_mean(word, valid)
             entry.park(f"consent.{what}: {word!r} is not one that consents are about; {hint}")
             return
-    step.directory.say(entry.connection, event.member, entry.member, change, event.occurred_at, entry.id)
+    step.directory.say(
+        entry.connection, event.member, change, owner=entry.member, at=event.occurred_at, event_id=entry.id
+    )
     if entry.member is None and change.granted:
         step.directory.leave_hints(entry.connection, event.member, entry.id)
         entry.state, entry.reason = "unassigned", "nobody can be found for it yet"

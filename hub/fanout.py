@@ -80,9 +80,7 @@ def _occasions(
             yield Occasion(entry.id, (entry.canonical.name,), entry.member, None, entry)
 
 
-def _deliveries(
-    hub: Hub, directory: Directory, balances: Balances, occasion: Occasion
-) -> Iterator[Delivery]:
+def _deliveries(hub: Hub, directory: Directory, balances: Balances, occasion: Occasion) -> Iterator[Delivery]:
     about = _about(hub, directory, balances[occasion.member], occasion)
     now = hub.clock()
     for connection, mapping in hub.outbound:

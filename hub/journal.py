@@ -148,9 +148,14 @@ def _stored(connection: sa.Connection, keys: set[tuple[str, str]]) -> dict[tuple
 
 _SAME = Lookup(
     sa.select(
-        event.c.id, event.c.connection, event.c.source_id, event.c.part, event.c.state, event.c.fence,
+        event.c.id,
+        event.c.connection,
+        event.c.source_id,
+        event.c.part,
+        event.c.state,
+        event.c.fence,
         event.c.reason,
-    ),  # fmt: skip
+    ),
     event.c.connection,
     event.c.source_id,
 )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, sending
+from hub.cli import events, files, ledger, outbox, people, sending
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -122,7 +122,7 @@ def doctor(
 for group, name in (
     (events.inbox, "inbox"),
     (outbox.outbox, "outbox"),
-    (ledger.members, "members"),
+    (people.members, "members"),
     (ledger.ledger, "ledger"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),

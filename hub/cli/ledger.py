@@ -1,10 +1,9 @@
-"""Commands about members, the ledger and the database."""
+"""Commands about the ledger and the database."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated, Any
 
 import typer
 
@@ -12,77 +11,19 @@ from hub.cli.common import (
     DEFAULT,
     AsJson,
     ConfigPath,
-    Limit,
     configured,
     console,
-    json_of,
     now,
     opened,
     say,
     show,
-    show_one,
 )
 
-members = typer.Typer(help="Who collects points.", no_args_is_help=True)
 ledger = typer.Typer(help="The ledger as a whole.", no_args_is_help=True)
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
 SWEEP_LAG = timedelta(minutes=10)
 """How long points that are due may wait for a running hub before that is a finding."""
-
-
-@members.command("show")
-def show_member(
-    reference: Annotated[
-        str,
-        typer.Argument(
-            metavar="MEMBER", help="An id, connection:external id, an e-mail address or a phone number."
-        ),
-    ],
-    config: ConfigPath = DEFAULT,
-    limit: Limit = 10,
-    as_json: AsJson = False,
-) -> None:
-    """Show a member: balances, lots with their dates, and the last postings."""
-    from hub import ledger as books
-    from hub import members as people
-    from hub.sdk import HubError
-
-    with opened(config) as hub, hub.database.read() as tx:
-        found = people.find(tx, reference)
-        if not found:
-            raise HubError(
-                f"no member is known as {reference!r}; try connection:external id, or an e-mail address"
-            )
-        person = people.person(tx, found[0])
-        balances = books.balances(tx, person.id)
-        lots = books.open_lots(tx, person.id)
-        postings = books.last_postings(tx, person.id, limit)
-    if as_json:
-        lists = {"balances": balances, "lots": lots, "postings": postings, "also_known": found[1:]}
-        say(json_of({**asdict(person), **lists}))
-        return
-    known: dict[str, Any] = {
-        **asdict(person),
-        "ids": ", ".join(f"{source}:{value}" for source, value in person.ids),
-    }
-    known |= known.pop("contacts")
-    show_one(known, title=f"member {person.id}")
-    if len(found) > 1:
-        say(f"others gave {reference} too: {', '.join(found[1:])}", style="yellow")
-    show(
-        map(asdict, balances),
-        ["wallet", "active", "pending", "held", "debt"],
-        title="balance",
-        empty="no points yet",
-    )
-    columns = ["wallet", "active", "pending", "held", "available_at", "expires_at", "posting"]
-    show(map(asdict, lots), columns, title="lots", empty="none open")
-    rows = [
-        {**asdict(p), "points": ", ".join(f"{n:+} {wallet}" for wallet, n in p.points.items())}
-        for p in postings
-    ]
-    show(rows, ["seq", "posted_at", "kind", "points", "key", "id"], title="last postings", empty="none")
 
 
 @ledger.command("verify")

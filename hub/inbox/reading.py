@@ -213,9 +213,7 @@ def refused_samples(connection: sa.Connection, *, of: str | None = None, limit: 
     return [Sample(*row) for row in connection.execute(query.limit(limit))]
 
 
-def bodies_after(
-    connection: sa.Connection, last: int, limit: int, *, up_to: int | None = None
-) -> list[Kept]:
+def bodies_after(connection: sa.Connection, last: int, limit: int, *, up_to: int | None = None) -> list[Kept]:
     """Return a page of the bodies that are kept, in order of id, of webhooks that have been worked on.
 
     Args:
@@ -244,7 +242,9 @@ def forget(connection: sa.Connection, ids: Sequence[int]) -> int:
 def rewrite(connection: sa.Connection, ids: Sequence[int], change: Callable[[bytes, str], bytes]) -> int:
     """Replace bodies by what `change` makes of (body, connection name); return how many changed."""
     query = sa.select(inbox.c.id, inbox.c.connection, inbox_body.c.data)
-    rows = connection.execute(query.join(inbox_body, inbox_body.c.id == inbox.c.id).where(inbox.c.id.in_(ids)))
+    rows = connection.execute(
+        query.join(inbox_body, inbox_body.c.id == inbox.c.id).where(inbox.c.id.in_(ids))
+    )
     changed = 0
     for id_, name, frame in rows.all():
         before = decompress(frame)

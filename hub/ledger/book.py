@@ -12,7 +12,8 @@ be parked and the batch goes on. Each operation is a function in a module of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Self
 
@@ -101,7 +102,7 @@ class Book:
         self.changes = write.Changes()
 
     @property
-    def members(self) -> Set[str]:
+    def members(self) -> AbstractSet[str]:
         """Whom it is open for."""
         return self._stored.accounts.keys()
 

@@ -62,7 +62,9 @@ def balances(connection: sa.Connection, member: str) -> list[WalletBalance]:
     return [WalletBalance(*row) for row in connection.execute(query)]
 
 
-def balances_of(connection: sa.Connection, members: Collection[str], wallet: str) -> dict[str, dict[str, int]]:
+def balances_of(
+    connection: sa.Connection, members: Collection[str], wallet: str
+) -> dict[str, dict[str, int]]:
     """Return one wallet's balance by bucket for each of these members, in one query, without locking them."""
     found = {member: dict.fromkeys(OWNED, 0) for member in members}
     for row in _OF_WALLET(connection, members):

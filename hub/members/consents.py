@@ -133,7 +133,7 @@ def reached_by(
     return found
 
 
-def _row(place: Place, granted: bool, at: datetime) -> dict[str, Any]:  # noqa: FBT001
+def _row(place: Place, granted: bool, at: datetime) -> dict[str, Any]:
     return dict(zip(("member", "purpose", "channel"), place, strict=True)) | {"granted": granted, "at": at}
 
 

@@ -151,7 +151,10 @@ class Directory:
         A proof that means another member already stays theirs, and the two become a merge proposal.
         """
         proofs = self._proofs(connection_name, ref)
-        origin = next((self._origins[key] for key in proofs if self._known.get(key) == owner and key in self._origins), None)
+        origin = next(
+            (self._origins[key] for key in proofs if self._known.get(key) == owner and key in self._origins),
+            None,
+        )
         for key in proofs:
             if key not in self._known:
                 self._link(key, owner, event_id, origin)
@@ -159,7 +162,14 @@ class Directory:
                 self._alike.append(Alike(owner, other, Evidence(f"verified_{key[0]}", key[1]), event_id))
 
     def say(
-        self, connection_name: str, ref: MemberRef, owner: str | None, change: Change, at: datetime, event_id: str
+        self,
+        connection_name: str,
+        ref: MemberRef,
+        change: Change,
+        *,
+        owner: str | None,
+        at: datetime,
+        event_id: str,
     ) -> None:
         """Note what somebody said they allow; it counts once this is flushed.
 

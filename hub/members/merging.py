@@ -47,7 +47,9 @@ def merge(
     connection.execute(outbox.update().where(outbox.c.member == gone, _UNSENT).values(member=kept))
 
 
-def unmerge(connection: sa.Connection, gone: str, kept: str, *, merged_by: str, key: str, now: datetime) -> None:
+def unmerge(
+    connection: sa.Connection, gone: str, kept: str, *, merged_by: str, key: str, now: datetime
+) -> None:
     """Give `gone` back what a merge brought to `kept`: identities by their evidence, contacts, consents.
 
     What was told since goes to whoever's identity told it. A consent withdrawn since is withdrawn for both: nobody
@@ -63,13 +65,18 @@ def unmerge(connection: sa.Connection, gone: str, kept: str, *, merged_by: str, 
     """
     own = [gone, *tombstones(connection, [gone])]
     _move(
-        connection, sa.and_(identity.c.member == kept, identity.c.origin.in_(own)), gone, event=None, key=key, now=now
+        connection,
+        sa.and_(identity.c.member == kept, identity.c.origin.in_(own)),
+        gone,
+        event=None,
+        key=key,
+        now=now,
     )
     connection.execute(
         identity.update().where(identity.c.member == gone, identity.c.origin == gone).values(origin=None)
     )
     _give_back_contacts(connection, gone, kept)
-    _give_back_consents(connection, gone, kept, merged_by, key, now)
+    _give_back_consents(connection, gone, kept, merged_by=merged_by, key=key, now=now)
 
 
 def tombstones(connection: sa.Connection, members: Iterable[str]) -> list[str]:
@@ -93,7 +100,9 @@ def _move(
     now: datetime,
 ) -> None:
     """Let identities mean another member, and keep whom they meant."""
-    rows = connection.execute(sa.select(identity).where(which).order_by(identity.c.source, identity.c.value)).all()
+    rows = connection.execute(
+        sa.select(identity).where(which).order_by(identity.c.source, identity.c.value)
+    ).all()
     past = [
         {
             "id": new_id(), "source": row.source, "value": row.value, "member": row.member, "event": row.event,
@@ -102,7 +111,11 @@ def _move(
         for row in rows
     ]  # fmt: skip
     _PAST(connection, past)
-    moved = {"member": to, "origin": sa.func.coalesce(identity.c.origin, identity.c.member), "created_at": now}
+    moved = {
+        "member": to,
+        "origin": sa.func.coalesce(identity.c.origin, identity.c.member),
+        "created_at": now,
+    }
     if event is not None:
         moved["event"] = event
     connection.execute(identity.update().where(which).values(moved))
@@ -127,15 +140,20 @@ def _give_back_contacts(connection: sa.Connection, gone: str, kept: str) -> None
     connection.execute(contact.delete().where(contact.c.member == kept, contact.c.kind.in_(copies)))
     _COMPARED(
         connection,
-        [{"b_member": gone, "b_kind": kind, "normal": normal(kind, row.value)} for kind, row in theirs.items()],
+        [
+            {"b_member": gone, "b_kind": kind, "normal": normal(kind, row.value)}
+            for kind, row in theirs.items()
+        ],
     )
 
 
 def _give_back_consents(
-    connection: sa.Connection, gone: str, kept: str, merged_by: str, key: str, now: datetime
+    connection: sa.Connection, gone: str, kept: str, *, merged_by: str, key: str, now: datetime
 ) -> None:
     said = connection.execute(
-        sa.select(consent_change).where(consent_change.c.member == kept).order_by(consent_change.c.at, consent_change.c.id)
+        sa.select(consent_change)
+        .where(consent_change.c.member == kept)
+        .order_by(consent_change.c.at, consent_change.c.id)
     ).all()
     by_place: dict[tuple[str, str], list[Any]] = {}
     for row in said:
@@ -174,7 +192,9 @@ _UNSENT = sa.or_(
 _PAST = Many(lambda insert: insert(identity_past))
 _CONTACTS = Many(lambda insert: insert(contact))
 _COMPARED = Many(
-    lambda _insert: contact.update()
-    .where(contact.c.member == sa.bindparam("b_member"), contact.c.kind == sa.bindparam("b_kind"))
-    .values(normal=sa.bindparam("normal"))
+    lambda _insert: (
+        contact.update()
+        .where(contact.c.member == sa.bindparam("b_member"), contact.c.kind == sa.bindparam("b_kind"))
+        .values(normal=sa.bindparam("normal"))
+    )
 )

@@ -169,7 +169,9 @@ def decide(
     connection.execute(proposal.update().where(proposal.c.id == id_).values(decision))
 
 
-def follow(connection: sa.Connection, gone: str, kept: str, *, actor: str, reason: str, now: datetime) -> None:
+def follow(
+    connection: sa.Connection, gone: str, kept: str, *, actor: str, reason: str, now: datetime
+) -> None:
     """Let proposals about a member who was merged be about the one who has them now; decisions stay."""
     about = sa.or_(proposal.c.member == gone, proposal.c.other == gone)
     rows = connection.execute(sa.select(proposal).where(about)).all()
@@ -192,9 +194,7 @@ def _told(row: Mapping[str, Any], evidence: list[Evidence], event: str | None) -
     kinds = sorted({each.kind for each in evidence})
     told = uuid5(_NAMESPACE, f"{row['id']}/{'/'.join(f'{e.kind} {e.value}' for e in evidence)}")
     data = {name: row[name] for name in ("id", "member", "other", "score")} | {"evidence": kinds}
-    return Happening(
-        id=str(told), trigger="merge.proposed", member=row["member"], data=data, event=event
-    )
+    return Happening(id=str(told), trigger="merge.proposed", member=row["member"], data=data, event=event)
 
 
 def _proposal(row: Any) -> Proposal:

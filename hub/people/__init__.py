@@ -1,10 +1,10 @@
 """What is done to one person everywhere at once: merge, take apart, erase, export.
 
-    merging     two members become one by hand, or a proposal is decided
-    erasing     all that is kept of a person goes; the ledger stays whole, without them
-    exporting   all that is kept of a person, table by table
-    holdings    which table keeps what of a person: erasing and exporting both go by it
-    needles     the person's own words, found again in bodies and answers
+merging     two members become one by hand, or a proposal is decided
+erasing     all that is kept of a person goes; the ledger stays whole, without them
+exporting   all that is kept of a person, table by table
+holdings    which table keeps what of a person: erasing and exporting both go by it
+needles     the person's own words, found again in bodies and answers
 """
 
 from hub.people.erasing import Pending, Wish, call_off, erase, erase_due, note_bodies, pending, request

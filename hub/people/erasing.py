@@ -27,7 +27,7 @@ from hub.ledger.records import Policy
 from hub.members import erased
 from hub.members.merging import tombstones
 from hub.outbox.queries import unpack
-from hub.people.holdings import HOLDINGS, Holding, Traces
+from hub.people.holdings import HOLDINGS, Holding, Traces, names_of
 from hub.people.needles import Key, Needles
 from hub.sdk import HubError
 from hub.storage import Database, Many, insert_new
@@ -126,7 +126,9 @@ def erase_due(database: Database, now: datetime, program: Policy) -> int:
     """Do one erasure that is due, and take away the bodies that were noted; return how much there was."""
     done = _scrub(database)
     with database.read() as connection:
-        due = sa.select(erasure.c.id).where(_OPEN, erasure.c.due_at <= now).order_by(erasure.c.due_at).limit(1)
+        due = (
+            sa.select(erasure.c.id).where(_OPEN, erasure.c.due_at <= now).order_by(erasure.c.due_at).limit(1)
+        )
         id_ = connection.scalar(due)
     if id_ is None:
         return done
@@ -240,7 +242,9 @@ def _at_once(connection: sa.Connection, holding: Holding, traces: Traces, counts
     if holding.erase == "kept":
         return
     statement: Any = (
-        holding.table.delete() if holding.erase == "rows" else holding.table.update().values(dict(holding.erase))
+        holding.table.delete()
+        if holding.erase == "rows"
+        else holding.table.update().values(dict(holding.erase))
     )
     gone = connection.execute(statement.where(holding.where(traces))).rowcount
     _count(counts, holding.table, gone)
@@ -257,7 +261,9 @@ def _in_chunks(database: Database, holding: Holding, traces: Traces, counts: Cou
     while True:
         query = sa.select(*key).where(holding.where(traces)).order_by(*key).limit(CHUNK)
         if after is not None:
-            place = [sa.bindparam(None, value, type_=column.type) for column, value in zip(key, after, strict=True)]
+            place = [
+                sa.bindparam(None, value, type_=column.type) for column, value in zip(key, after, strict=True)
+            ]
             query = query.where(sa.tuple_(*key) > sa.tuple_(*place))
         with database.write() as connection:
             found = [tuple(row) for row in connection.execute(query)]
@@ -284,7 +290,9 @@ def _events_and_webhooks(database: Database, traces: Traces, needles: Needles, c
     """Empty the journal's rows of the person, and note the webhooks that brought them."""
     last = ""
     while traces.members or traces.event:
-        query = sa.select(event.c.id, event.c.inbox_id, event.c.fact, event.c.data).where(_EVENTS.where(traces))
+        query = sa.select(event.c.id, event.c.inbox_id, event.c.fact, event.c.data).where(
+            _EVENTS.where(traces)
+        )
         if last:
             query = query.where(event.c.id > last)
         with database.write() as connection:
@@ -295,14 +303,12 @@ def _events_and_webhooks(database: Database, traces: Traces, needles: Needles, c
         last = found[-1].id
 
 
-def _empty_events(
-    connection: sa.Connection, found: Sequence[Any], needles: Needles, counts: Counts
-) -> None:
+def _empty_events(connection: sa.Connection, found: Sequence[Any], needles: Needles, counts: Counts) -> None:
     if not found:
         return
     _wipe(connection, _EVENTS, [(row.id,) for row in found])
     connection.execute(hint.delete().where(hint.c.event.in_([row.id for row in found])))
-    names = {name for row in found for name in [row.fact, *((row.data or {}).get("same_as") or [])] if name}
+    names = {name for row in found for name in names_of(row.fact, row.data)}
     _forget_names(connection, [row.id for row in found], names, needles, counts)
     note_bodies(connection, {row.inbox_id for row in found})
     _count(counts, event, len(found))
@@ -319,12 +325,16 @@ def _forget_names(
     if not telling:
         return
     sealed = set(
-        connection.scalars(sa.select(posting.c.key).where(posting.c.key.in_([f"earn:{name}" for name in telling])))
+        connection.scalars(
+            sa.select(posting.c.key).where(posting.c.key.in_([f"earn:{name}" for name in telling]))
+        )
     )
     going = [name for name in telling if f"earn:{name}" not in sealed]
     gone = connection.execute(fact.delete().where(fact.c.key.in_(going))).rowcount
     _count(counts, fact, gone)
-    connection.execute(event.update().where(event.c.id.in_(events), event.c.fact.in_(going)).values(fact=None))
+    connection.execute(
+        event.update().where(event.c.id.in_(events), event.c.fact.in_(going)).values(fact=None)
+    )
 
 
 def _sources(needles: Needles) -> list[str]:
@@ -403,7 +413,9 @@ def _look_into_deliveries(database: Database, needles: Needles, counts: Counts) 
     _look_into_params(database, needles, counts)
     last: tuple[str, int] | None = None
     while needles:
-        query = sa.select(attempt.c.outbox, attempt.c.n, attempt.c.exchanges, attempt.c.reason, outbox.c.connection)
+        query = sa.select(
+            attempt.c.outbox, attempt.c.n, attempt.c.exchanges, attempt.c.reason, outbox.c.connection
+        )
         query = query.join(outbox, outbox.c.id == attempt.c.outbox)
         if last is not None:
             place = sa.tuple_(sa.bindparam(None, last[0], type_=attempt.c.outbox.type), last[1])
@@ -435,7 +447,10 @@ def _look_into_params(database: Database, needles: Needles, counts: Counts) -> N
         with database.write() as connection:
             page = connection.execute(query.order_by(outbox.c.id).limit(CHUNK)).all()
             for row in page:
-                struck = {"params": needles.struck(row.params, row.connection), "reason": needles.struck(row.reason)}
+                struck = {
+                    "params": needles.struck(row.params, row.connection),
+                    "reason": needles.struck(row.reason),
+                }
                 connection.execute(outbox.update().where(outbox.c.id == row.id).values(struck))
             _count(counts, outbox, len(page))
         if len(page) < CHUNK:

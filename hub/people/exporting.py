@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from hub import inbox, journal
 from hub.members.merging import tombstones
 from hub.outbox.queries import unpack
-from hub.people.holdings import HOLDINGS, Holding, Traces
+from hub.people.holdings import HOLDINGS, Holding, Traces, names_of
 from hub.people.needles import readable
-from hub.storage import Database
+from hub.storage import Database, Lookup
 from hub.storage.tables import attempt, event, fact, identity, identity_past
 
 FORMAT = "points-hub/person/1"
@@ -43,9 +43,8 @@ def export(database: Database, member_id: str, now: datetime) -> dict[str, Any]:
         traces = Traces([member_id, *also], _keys(connection, [member_id, *also]))
         for holding in HOLDINGS:
             tables[holding.table.name] = _rows(connection, holding, traces)
-        names = {row["fact"] for row in tables[event.name] if row["fact"]}
-        told = sa.select(fact).where(fact.c.key.in_(names) | fact.c.canonical.in_(names))
-        tables[fact.name] = [dict(row._mapping) for row in connection.execute(told.order_by(fact.c.key))]
+        names = {name for row in tables[event.name] for name in names_of(row["fact"], row["data"])}
+        tables[fact.name] = [row._asdict() for row in _FACTS(connection, names)]
         webhooks = {row["inbox_id"] for row in tables[event.name]}
         others = sa.select(event.c.inbox_id).where(
             event.c.inbox_id.in_(webhooks), event.c.member.not_in(traces.members)
@@ -119,3 +118,6 @@ def _plain(value: Any) -> Any:
 def _writable(text: str) -> str:
     """Return a text without what is no text: a body may be anything."""
     return text.encode(errors="replace").decode()
+
+
+_FACTS = Lookup(sa.select(fact).order_by(fact.c.key), fact.c.key)

@@ -69,6 +69,11 @@ def _either(*columns: sa.ColumnElement[Any]) -> Callable[[Traces], sa.ColumnElem
     return lambda traces: sa.or_(*(column.in_(traces.members) for column in columns))
 
 
+def names_of(name: str | None, data: Mapping[str, Any] | None) -> list[str]:
+    """Return the names of the fact that a row of the journal told: its own and its `same_as`."""
+    return [*([name] if name else []), *((data or {}).get("same_as") or [])]
+
+
 _UNFINISHED = (*journal.OPEN, "ready", "fetching")
 
 HOLDINGS: tuple[Holding, ...] = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -14,10 +15,28 @@ from hub.ledger import Book
 from hub.members import Directory, proposals
 from hub.members.merging import unmerge as take_apart
 from hub.sdk import HubError
+from hub.storage import Database
 from hub.storage.tables import member, posting
 
 if TYPE_CHECKING:
     from hub.hub import Hub
+
+
+class _Hands:
+    """What a merge by hand works with: a book and a directory over both members, in one transaction."""
+
+    def __init__(self, hub: Hub, tx: sa.Connection, members: Sequence[str], word: str) -> None:
+        self.key = f"{word}:by-hand/{new_id()}"
+        self.now = hub.clock()
+        program = hub.programs.current
+        self.book = Book.open(tx, members, now=self.now, program=program, keys=[self.key])
+        self.directory = Directory.open(tx, (), match=(), enrol=False, now=self.now)
+        self._hub, self._tx = hub, tx
+
+    def settle(self) -> Settled:
+        """Write what was done, and what the platforms are told of it."""
+        self.book.flush(self._tx)
+        return Settled([], self.book.posted, fan_out(self._hub, self._tx, self.directory, self.book))
 
 
 def merge(hub: Hub, gone: str, kept: str, *, actor: str, reason: str) -> None:
@@ -38,26 +57,23 @@ def unmerge(hub: Hub, gone: str, *, actor: str, reason: str) -> str:
         HubError: they are not merged into anybody.
     """
     with hub.database.write() as tx:
-        kept = tx.scalar(sa.select(member.c.merged_into).where(member.c.id == gone, member.c.state == "merged"))
+        into = sa.select(member.c.merged_into).where(member.c.id == gone, member.c.state == "merged")
+        kept: str | None = tx.scalar(into)
         if kept is None:
             raise HubError(f"member {gone} is not merged into anybody")
         _check(tx, [kept])
-        merged_by = tx.scalar(
-            sa.select(posting.c.key)
-            .where(posting.c.member == gone, posting.c.kind == "merge_out")
-            .order_by(posting.c.seq.desc())
-            .limit(1)
-        )
-        settled = _with_book(
-            hub,
+        merged_by = sa.select(posting.c.key).where(posting.c.member == gone, posting.c.kind == "merge_out")
+        hands = _Hands(hub, tx, [gone, kept], "unmerge")
+        hands.book.unmerge(gone, kept, key=hands.key, actor=actor, reason=reason)
+        take_apart(
             tx,
-            [gone, kept],
-            lambda book, directory, key: (
-                book.unmerge(gone, kept, key=key, actor=actor, reason=reason),
-                take_apart(tx, gone, kept, merged_by=merged_by or "", key=key, now=book.now),
-            ),
-            "unmerge",
+            gone,
+            kept,
+            merged_by=tx.scalar(merged_by.order_by(posting.c.seq.desc()).limit(1)) or "",
+            key=hands.key,
+            now=hands.now,
         )
+        settled = hands.settle()
     hub.tell(settled)
     return kept
 
@@ -86,47 +102,25 @@ def accept(hub: Hub, proposal_id: str, *, actor: str, reason: str, keep: str = "
     return gone, kept
 
 
-def reject(hub: Hub, proposal_id: str, *, actor: str, reason: str) -> None:
+def reject(database: Database, proposal_id: str, *, actor: str, reason: str, now: datetime) -> None:
     """Note that the members of a proposal are two people: they are not proposed again by the same evidence.
 
     Raises:
         HubError: there is no such open proposal.
     """
-    with hub.database.write() as tx:
+    with database.write() as tx:
         _open_proposal(tx, proposal_id)
-        proposals.decide(tx, proposal_id, "rejected", actor=actor, reason=reason, now=hub.clock())
+        proposals.decide(tx, proposal_id, "rejected", actor=actor, reason=reason, now=now)
 
 
 def _merge(hub: Hub, tx: sa.Connection, gone: str, kept: str, *, actor: str, reason: str) -> Settled:
     if gone == kept:
         raise HubError("both are one member")
     _check(tx, [gone, kept])
-    return _with_book(
-        hub,
-        tx,
-        [gone, kept],
-        lambda book, directory, key: (
-            book.merge(gone, kept, key=key, actor=actor, reason=reason),
-            directory.merge(gone, kept, key=key, event_id=None, actor=actor, reason=reason),
-        ),
-        "merge",
-    )
-
-
-def _with_book(
-    hub: Hub,
-    tx: sa.Connection,
-    members: Sequence[str],
-    work: Callable[[Book, Directory, str], object],
-    word: str,
-) -> Settled:
-    now, program = hub.clock(), hub.programs.current
-    key = f"{word}:by-hand/{new_id()}"
-    book = Book.open(tx, members, now=now, program=program, keys=[key])
-    directory = Directory.open(tx, (), match=(), enrol=False, now=now)
-    work(book, directory, key)
-    book.flush(tx)
-    return Settled([], book.posted, fan_out(hub, tx, directory, book))
+    hands = _Hands(hub, tx, [gone, kept], "merge")
+    hands.book.merge(gone, kept, key=hands.key, actor=actor, reason=reason)
+    hands.directory.merge(gone, kept, key=hands.key, event_id=None, actor=actor, reason=reason)
+    return hands.settle()
 
 
 def _open_proposal(tx: sa.Connection, proposal_id: str) -> proposals.Proposal:

@@ -6,6 +6,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -94,10 +95,8 @@ def _masked(found: re.Match[str]) -> str:
 def readable(body: bytes) -> str:
     """Return a body as text, inflated if it is compressed."""
     if body.startswith(_GZIP):
-        try:
+        with suppress(zlib.error):  # what is not what it says it is, is looked through as it stands
             body = zlib.decompressobj(wbits=31).decompress(body, _MOST_INFLATED)
-        except zlib.error:
-            pass  # not what it says it is: looked through as it stands
     return body.decode(errors="surrogateescape")
 
 

@@ -32,11 +32,11 @@ def evidence_only(dialect: str, table: sa.Table, column: str) -> list[str]:
     others = ", ".join(each.name for each in table.columns if each.name != column)
     if dialect == "sqlite":
         raising = f"BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
+        filled = f"WHEN NEW.{column} IS NOT NULL"
         return [
             f"CREATE TRIGGER {name}_no_delete BEFORE DELETE ON {name} {raising}",
             f"CREATE TRIGGER {name}_no_update BEFORE UPDATE OF {others} ON {name} {raising}",
-            f"CREATE TRIGGER {name}_no_{column} BEFORE UPDATE OF {column} ON {name} "
-            f"WHEN NEW.{column} IS NOT NULL {raising}",
+            f"CREATE TRIGGER {name}_no_{column} BEFORE UPDATE OF {column} ON {name} {filled} {raising}",
         ]
     return [
         f"""CREATE TRIGGER {name}_kept BEFORE DELETE OR UPDATE OF {others} ON {name}

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from hub.ledger import verify
+from hub.people import reject
 from hub.storage.tables import consent, contact, event, identity, member, outbox, proposal
 from tests.helpers import make_hub, url_of
 
@@ -65,7 +66,12 @@ APPS = """
     outbound: false
 """
 
-ANNA = {"id": "brew-1001", "email": "Anna.Schmidt@example.org", "phone": "+49 171 5550101", "name": "Anna Schmidt"}
+ANNA = {
+    "id": "brew-1001",
+    "email": "Anna.Schmidt@example.org",
+    "phone": "+49 171 5550101",
+    "name": "Anna Schmidt",
+}
 
 
 class People:
@@ -111,7 +117,9 @@ class People:
         return found[0].member if found else None
 
     def contacts(self, member_id):
-        return dict(self.rows(sa.select(contact.c.kind, contact.c.value).where(contact.c.member == member_id)))
+        return dict(
+            self.rows(sa.select(contact.c.kind, contact.c.value).where(contact.c.member == member_id))
+        )
 
     def granted(self, member_id):
         found = sa.select(consent.c.channel, consent.c.granted).where(consent.c.member == member_id)
@@ -120,7 +128,9 @@ class People:
     def deliveries(self, type_):
         """Return (state, data) of what the app is told, in order."""
         query = sa.select(outbox.c.params, outbox.c.state).order_by(outbox.c.id)
-        return [(row.state, row.params["data"]) for row in self.rows(query) if row.params.get("type") == type_]
+        return [
+            (row.state, row.params["data"]) for row in self.rows(query) if row.params.get("type") == type_
+        ]
 
     def events(self, type_):
         query = sa.select(event.c.state, event.c.reason).where(event.c.type == type_).order_by(event.c.id)
@@ -128,6 +138,9 @@ class People:
 
     def proposals(self):
         return self.rows(sa.select(proposal).order_by(proposal.c.created_at, proposal.c.id))
+
+    def reject(self, proposal_id, reason="", actor="staff:ida"):
+        reject(self.hub.database, proposal_id, actor=actor, reason=reason, now=self.bench.clock())
 
     def state(self, member_id):
         (row,) = self.rows(sa.select(member.c.state, member.c.merged_into).where(member.c.id == member_id))

@@ -31,7 +31,11 @@ WORDS = {
     "both at one instant: the withdrawal": ([word(True), word(False)], False, 2),
     "the same at one instant, the other way round": ([word(False), word(True)], False, 1),
     "said twice": ([word(True), word(True, 1)], True, 1),
-    "repeated, and a withdrawal from between comes late": ([word(True), word(True, 9), word(False, 5)], True, 1),
+    "repeated, and a withdrawal from between comes late": (
+        [word(True), word(True, 9), word(False, 5)],
+        True,
+        1,
+    ),
 }
 """What is said, in order of arrival -> what stands, and how many changes are kept."""
 
@@ -50,7 +54,11 @@ def test_the_latest_word_counts_in_whatever_order_words_arrive(database, words, 
 def test_words_of_one_transaction_count_in_the_order_in_which_they_were_said(database):
     with database.write() as tx:
         changed = record(tx, [word(False, 2), word(True, 1), word(True, 3, "sms")], NOON)
-        assert [(each.channel, each.granted) for each in changed] == [("email", True), ("email", False), ("sms", True)]
+        assert [(each.channel, each.granted) for each in changed] == [
+            ("email", True),
+            ("email", False),
+            ("sms", True),
+        ]
         allowed = consents(tx, [ME])[ME]
     assert (allowed["email"], allowed["sms"], allowed["push"]) == (False, True, False)
 
@@ -161,8 +169,14 @@ def test_a_grant_from_an_address_somebody_typed_grants_nothing(people):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"channel": "e-mail"}, "consent.channel: 'e-mail' is not one that consents are about; did you mean 'email'?"),
-        ({"purpose": "profiling"}, "consent.purpose: 'profiling' is not one that consents are about; valid: marketing, membership"),
+        (
+            {"channel": "e-mail"},
+            "consent.channel: 'e-mail' is not one that consents are about; did you mean 'email'?",
+        ),
+        (
+            {"purpose": "profiling"},
+            "consent.purpose: 'profiling' is not one that consents are about; valid: marketing, membership",
+        ),
     ],
 )
 def test_a_word_about_an_unknown_channel_or_purpose_is_parked_for_a_person(people, change, sentence):

@@ -75,21 +75,27 @@ def deliver(people):
             said = json.dumps(job.params).encode()
             call = Exchange("POST", "https://app.example.com/hooks?for=anna", said, 200, said, {}, 7)
             theirs = job.params["data"].get("member", "")
-            record(tx, [Outcome(job=job, verdict="delivered", at=now, exchanges=[call], remote_id=theirs)], now)
+            record(
+                tx, [Outcome(job=job, verdict="delivered", at=now, exchanges=[call], remote_id=theirs)], now
+            )
 
 
 def live(people):
     """A busy life of Anna's, beside Ben's."""
     people.join({**ANNA, "email_verified": True})
     people.join(BEN)
-    people.join({**ANNA, "id": "till-7007", "email_verified": True}, by="till")  # the same person, by her address
+    people.join(
+        {**ANNA, "id": "till-7007", "email_verified": True}, by="till"
+    )  # the same person, by her address
     people.says(ANNA, granted=True)
     people.buys("A1", ANNA)
     people.buys("B1", BEN)
     people.returns("R1", "A1", 1000)
     people.buys("A2", {"email": ANNA["email"]})  # as a guest
     people.buys("A5", {"email": "nobody@example.net", "phone": ANNA["phone"]})  # nobody can be found for it
-    people.tell("purchase.paid", {"order": {"id": "A3"}, "member": ANNA})  # parked; the reason quotes what was read
+    people.tell(
+        "purchase.paid", {"order": {"id": "A3"}, "member": ANNA}
+    )  # parked; the reason quotes what was read
     people.tell("basket.abandoned", {"member": ANNA})  # unknown, ignored
     deliver(people)
     people.buys("A4", ANNA)  # its deliveries still wait
@@ -123,9 +129,15 @@ def test_what_is_left_is_a_ledger_that_adds_up_without_the_person(people):
 def test_somebody_else_loses_nothing(people):
     live(people)
     ben = people.member("brew-2002")
-    before = (people.contacts(ben), people.rows(sa.select(event).where(event.c.member == ben).order_by(event.c.id)))
+    before = (
+        people.contacts(ben),
+        people.rows(sa.select(event).where(event.c.member == ben).order_by(event.c.id)),
+    )
     erase(people)
-    assert (people.contacts(ben), people.rows(sa.select(event).where(event.c.member == ben).order_by(event.c.id))) == before
+    assert (
+        people.contacts(ben),
+        people.rows(sa.select(event).where(event.c.member == ben).order_by(event.c.id)),
+    ) == before
     assert {row.state for row in people.rows(sa.select(outbox).where(outbox.c.member == ben))} == {"done"}
     (bodies,) = people.rows(sa.select(sa.func.count()).select_from(event).where(event.c.member == ben))
     with people.hub.database.read_inbox() as tx:
@@ -136,7 +148,9 @@ def test_what_waited_to_be_sent_is_not_sent(people):
     people.join(ANNA)
     people.buys("A1", ANNA)
     erase(people)
-    assert [tuple(row) for row in people.rows(sa.select(outbox.c.state, outbox.c.params))] == [("withheld", {})]
+    assert [tuple(row) for row in people.rows(sa.select(outbox.c.state, outbox.c.params))] == [
+        ("withheld", {})
+    ]
     with people.hub.database.write() as tx:
         assert claim(tx, people.bench.clock(), {"app": 100}) == []
 
@@ -217,7 +231,9 @@ def test_a_wish_can_be_called_off_while_it_waits(people):
 def test_a_guest_who_is_no_member_is_erased_too(open_people):
     people = open_people(program=AT_ONCE)
     people.buys("A1", {"email": ANNA["email"], "phone": ANNA["phone"]})
-    people.tell("person.forget", {"member": {"id": "brew-1001", "email": ANNA["email"], "phone": ANNA["phone"]}})
+    people.tell(
+        "person.forget", {"member": {"id": "brew-1001", "email": ANNA["email"], "phone": ANNA["phone"]}}
+    )
     assert people.events("person.forget")[0][1].startswith("what is kept of somebody who is no member")
     housekeeping.erase_due(people.hub)
 
@@ -312,7 +328,12 @@ def test_every_table_is_accounted_for():
     ],
 )
 def test_words_of_a_person_are_found_where_they_mean_them(text, connection, found):
-    keys = [("email", "anna.schmidt@example.org"), ("app", "brew-1001"), ("shop", "7340188266789"), ("till", "42")]
+    keys = [
+        ("email", "anna.schmidt@example.org"),
+        ("app", "brew-1001"),
+        ("shop", "7340188266789"),
+        ("till", "42"),
+    ]
     needles = Needles(keys)
     assert needles.found_in(text, connection) is found
     assert needles.in_body(zlib.compress(text.encode(), wbits=31), connection) is found

@@ -50,9 +50,7 @@ def _identities() -> None:
         sa.Column("event", tables.Id, nullable=True),
         sa.Column("since", tables.Instant(), nullable=False),
         sa.Column("until", tables.Instant(), nullable=False),
-        sa.Column(
-            "why", sa.Text(), nullable=False, comment="what ended it: the key of a merge or unmerge"
-        ),
+        sa.Column("why", sa.Text(), nullable=False, comment="what ended it: the key of a merge or unmerge"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("identity_past_member", "identity_past", ["member"])
@@ -110,9 +108,7 @@ def _consents() -> None:
         sa.Column("granted", sa.Boolean(), nullable=False),
         sa.Column("at", tables.Instant(), nullable=False, comment="theirs"),
         sa.Column("recorded_at", tables.Instant(), nullable=False, comment="ours"),
-        sa.Column(
-            "source", sa.Text(), nullable=False, comment="a connection's name, or who wrote it down"
-        ),
+        sa.Column("source", sa.Text(), nullable=False, comment="a connection's name, or who wrote it down"),
         sa.Column("event", tables.Id, nullable=True, comment="the evidence"),
         sa.Column(
             "why", sa.Text(), server_default="", nullable=False, comment="the key of a merge or unmerge"
@@ -136,14 +132,10 @@ def _proposals() -> None:
         sa.Column("id", tables.Id, nullable=False, comment="made of both members' ids"),
         sa.Column("member", tables.Id, nullable=False, comment="the one who came first"),
         sa.Column("other", tables.Id, nullable=False),
-        sa.Column(
-            "evidence", tables.Json, nullable=False, comment="list of [kind, value as it is compared]"
-        ),
+        sa.Column("evidence", tables.Json, nullable=False, comment="list of [kind, value as it is compared]"),
         sa.Column("score", sa.Integer(), nullable=False, comment="1 to 100"),
         sa.Column("state", sa.Text(), nullable=False, comment="open, accepted, rejected"),
-        sa.Column(
-            "created_at", tables.Instant(), nullable=False, comment="when it was last proposed"
-        ),
+        sa.Column("created_at", tables.Instant(), nullable=False, comment="when it was last proposed"),
         sa.Column("decided_at", tables.Instant(), nullable=True),
         sa.Column("actor", sa.Text(), server_default="", nullable=False),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
@@ -202,6 +194,4 @@ def _erasures() -> None:
 
 
 def _partial(name: str, table: str, columns: list[str], where: str) -> None:
-    op.create_index(
-        name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
-    )
+    op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
