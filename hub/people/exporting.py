@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from hub.members.merging import tombstones
 from hub.outbox.queries import unpack
 from hub.people.holdings import HOLDINGS, Holding, Traces, names_of
 from hub.people.needles import readable
+from hub.sdk.http import Exchange
 from hub.storage import Database, Lookup
 from hub.storage.tables import attempt, event, fact, identity, identity_past
 
@@ -106,9 +108,8 @@ def _webhooks(database: Database, ids: Collection[int], shared: Collection[int])
     return rows
 
 
-def _exchange(call: Any) -> dict[str, Any]:
-    told = msgspec.structs.asdict(call)
-    return {name: _plain(value) for name, value in told.items()}
+def _exchange(call: Exchange) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in asdict(call).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -13,8 +13,9 @@ import zstandard
 from conftest import ANNA
 
 from hub import housekeeping
+from hub import outbox as deliveries
 from hub import people as person_work
-from hub.outbox import Outcome, claim, record
+from hub.outbox import Delivery, Outcome, claim, record
 from hub.people import HOLDINGS, NOTHING, Wish
 from hub.people.holdings import WEBHOOKS
 from hub.people.needles import Needles
@@ -153,6 +154,31 @@ def test_what_waited_to_be_sent_is_not_sent(people):
     ]
     with people.hub.database.write() as tx:
         assert claim(tx, people.bench.clock(), {"app": 100}) == []
+
+
+def test_what_was_told_to_others_about_the_person_is_struck_out(people):
+    """A message to staff belongs to no member, and quotes one."""
+    people.join(ANNA)
+    now = people.bench.clock()
+    text = {
+        "type": "alert",
+        "data": {"text": "Anna.Schmidt@example.org (brew-1001) asks for her beans", "n": 7},
+    }
+    with people.hub.database.write() as tx:
+        deliveries.add(
+            tx,
+            [
+                Delivery(connection="app", action="send", params=text, dedupe="alert/1", created_at=now),
+                Delivery(connection="till", action="send", params=text, dedupe="alert/2", created_at=now),
+            ],
+        )
+    deliver(people)
+    erase(people)
+    assert [data["text"] for _, data in people.deliveries("alert")] == [
+        "(erased) ((erased)) asks for her beans",
+        "(erased) (brew-1001) asks for her beans",  # at another platform that word may mean anything
+    ]
+    assert set(left_of(people)) <= {("outbox", "brew-1001"), ("points.db", "brew-1001")}
 
 
 def test_erasing_twice_and_an_unknown_erasure_change_nothing(people):
