@@ -99,7 +99,7 @@ def propose(connection: sa.Connection, found: Sequence[Alike], now: datetime) ->
     for each in found:
         pairs.setdefault(each.pair, set()).add(each.evidence)
         events.setdefault(each.pair, each.event)
-    known = {(row.member, row.other): row for row in _KNOWN(connection, pairs)}
+    known = {(row.member, row.other): row for row in _KNOWN(connection, [_id(pair) for pair in pairs])}
     rows, happened = [], []
     for pair, evidence in sorted(pairs.items()):
         before = known.get(pair)
@@ -107,8 +107,7 @@ def propose(connection: sa.Connection, found: Sequence[Alike], now: datetime) ->
         if evidence <= had or (before and before.state == "accepted"):
             continue
         all_of_it = sorted(had | evidence)
-        id_ = str(uuid5(_NAMESPACE, "/".join(pair)))
-        row = {"id": id_, "member": pair[0], "other": pair[1], "score": score(all_of_it)}
+        row = {"id": _id(pair), "member": pair[0], "other": pair[1], "score": score(all_of_it)}
         rows.append(row | {"evidence": all_of_it, "state": "open", "created_at": now})
         if before is None or before.state != "open":
             happened.append(_told(row, all_of_it, events[pair]))
@@ -183,10 +182,14 @@ def follow(
             decided = {"state": "accepted", "actor": actor, "reason": reason, "decided_at": now}
             moved.append({**row._asdict(), **decided})
         else:
-            first, second = min(kept, them), max(kept, them)
-            id_ = str(uuid5(_NAMESPACE, f"{first}/{second}"))
-            moved.append({**row._asdict(), "id": id_, "member": first, "other": second})
+            pair = min(kept, them), max(kept, them)
+            moved.append({**row._asdict(), "id": _id(pair), "member": pair[0], "other": pair[1]})
     _FOLLOW(connection, moved)
+
+
+def _id(pair: tuple[str, str]) -> str:
+    """Return the id of a pair's proposal: two transactions that meet the same pair write one row."""
+    return str(uuid5(_NAMESPACE, "/".join(pair)))
 
 
 def _told(row: Mapping[str, Any], evidence: list[Evidence], event: str | None) -> Happening:
@@ -205,7 +208,7 @@ def _upsert(insert: Any) -> Any:
     statement = insert(proposal)
     changed = ("score", "evidence", "state", "created_at")
     given = {name: statement.excluded[name] for name in changed}
-    return statement.on_conflict_do_update(index_elements=["member", "other"], set_=given)
+    return statement.on_conflict_do_update(index_elements=["id"], set_=given)
 
 
 _OTHERS = contact.alias("others")
@@ -237,6 +240,6 @@ _ALIKE = Lookup(
     contact.c.kind,
 )
 _FIELDS = [proposal.c[name] for name in Proposal.__struct_fields__]
-_KNOWN = Lookup(sa.select(proposal), proposal.c.member, proposal.c.other)
+_KNOWN = Lookup(sa.select(proposal), proposal.c.id)
 _PROPOSE = Many(_upsert)
 _FOLLOW = Many(lambda insert: insert(proposal).on_conflict_do_nothing())

@@ -124,7 +124,8 @@ def note_bodies(connection: sa.Connection, inbox_ids: Collection[int]) -> None:
 
 def erase_due(database: Database, now: datetime, program: Policy) -> int:
     """Do one erasure that is due, and take away the bodies that were noted; return how much there was."""
-    done = _scrub(database)
+    if done := _scrub(database):
+        database.empty_logs()
     with database.read() as connection:
         due = (
             sa.select(erasure.c.id).where(_OPEN, erasure.c.due_at <= now).order_by(erasure.c.due_at).limit(1)

@@ -437,7 +437,7 @@ proposal = sa.Table(
     sa.Column("decided_at", Instant),
     sa.Column("actor", sa.Text, nullable=False, server_default=""),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
-    sa.UniqueConstraint("member", "other"),
+    sa.Index("proposal_member", "member"),
     sa.Index("proposal_other", "other"),
     _partial("proposal_open", "created_at", "id", where="state = 'open'"),
 )

@@ -140,8 +140,8 @@ def _proposals() -> None:
         sa.Column("actor", sa.Text(), server_default="", nullable=False),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("member", "other"),
     )
+    op.create_index("proposal_member", "proposal", ["member"])
     op.create_index("proposal_other", "proposal", ["other"])
     _partial("proposal_open", "proposal", ["created_at", "id"], "state = 'open'")
 
