@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+DebtPolicy = Literal["allow", "waive", "clamp", "own_lot_only"]
+"""What happens when a reversal finds the points spent: the member owes them (allow), the programme bears them
+(waive), the reversal stops there (clamp), or it stops even before it takes points of other earnings (own_lot_only)."""
 
 
 class Award(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +95,8 @@ LEDGER_TRIGGERS = {
     "transfer_in": "points.transferred",
     "merge_out": "points.merged",
     "merge_in": "points.merged",
+    "unmerge_out": "points.merged",
+    "unmerge_in": "points.merged",
     "migrate": "points.migrated",
 }
 """Posting kind -> the trigger that outbound rules name; `points.changed` means any of them."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hub.ledger.chain import request_hash
-from hub.ledger.draft import Draft
+from hub.ledger.chain import ask
 from hub.ledger.records import Cause
+from hub.ledger.spend import release_early
 from hub.values import Posted
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def forfeit(
 ) -> Posted | None:
     """Take a member's pending and active points of every wallet, and what they owe, in one adjustment.
 
-    It is no expiry: reports count those as points that somebody let go unused.
+    What is held is released before, and taken with the rest. It is no expiry: reports count those as points that somebody let go unused.
 
     Args:
         book: open for the member and the key.
@@ -31,14 +31,14 @@ def forfeit(
     Returns:
         The posting; None when there was nothing.
     """
-    request = request_hash([key, actor, reason])
-    if (answer := book.answered(key, request, member)) is not None:
+    asked = ask(key, actor=actor, reason=reason)
+    if (answer := book.answered(member, asked)) is not None:
         return answer
     account = book.catch_up(member)
-    draft = Draft(
-        account, "adjust", key, occurred_at=book.now, program_version=book.program.hash, request=request,
-        cause=cause, actor=actor, reason=reason,
-    )  # fmt: skip
+    book.complete(account)
+    for hold in [hold for hold in account.holds.values() if hold.state == "held"]:
+        release_early(book, hold, actor=actor, reason=reason)
+    draft = book.draft(account, "adjust", asked, cause=cause, actor=actor, reason=reason)
     for wallet in sorted(account.balances):
         debt = account.balance(wallet)["debt"]
         taken = -debt

@@ -119,6 +119,46 @@ FROM posting
 GROUP BY key
 HAVING COUNT(*) > 1;
 
+-- holds_are_their_lots (11)
+-- A hold is of as many points of its wallet as its posting took from lots; 9 compares lots and legs.
+SELECT hold.id AS hold, hold.points, leg.delta AS taken
+FROM hold LEFT JOIN leg ON leg.posting = hold.posting AND leg.bucket = 'held' AND leg.wallet = hold.wallet
+WHERE hold.points <> COALESCE(leg.delta, 0);
+
+-- held_is_what_holds_hold (12)
+-- What a member's balance has as held is what their open holds are of.
+SELECT member, wallet, SUM(amount) AS excess
+FROM (
+    SELECT member, wallet, held AS amount FROM balance
+    UNION ALL SELECT member, wallet, -points FROM hold WHERE state = 'held'
+) AS both_sides
+GROUP BY member, wallet
+HAVING SUM(amount) <> 0;
+
+-- ended_holds_have_postings (12)
+-- A hold that is confirmed was redeemed, one that is released was given back, once, by its member; an open one neither.
+SELECT hold.id AS hold, hold.state, COUNT(posting.id) AS postings
+FROM hold LEFT JOIN posting ON posting.reverses = hold.posting AND posting.kind IN ('redeem', 'release')
+GROUP BY hold.id, hold.state
+HAVING COUNT(posting.id) <> CASE hold.state WHEN 'held' THEN 0 ELSE 1 END
+    OR MIN(posting.kind) <> CASE hold.state WHEN 'confirmed' THEN 'redeem' ELSE 'release' END
+    OR COUNT(CASE WHEN posting.member <> hold.member THEN 1 END) > 0;
+
+-- redemptions_give_back_what_they_took (13)
+-- What redemptions took and gave back is what their postings say, and no more came back than was taken.
+SELECT posting, SUM(points) AS points, SUM(returned) AS returned
+FROM (
+    SELECT posting, points, returned FROM spent
+    UNION ALL
+    SELECT CASE posting.kind WHEN 'give_back' THEN posting.reverses ELSE posting.id END,
+        CASE posting.kind WHEN 'give_back' THEN 0 ELSE -leg.delta END,
+        CASE posting.kind WHEN 'give_back' THEN leg.delta ELSE 0 END
+    FROM leg JOIN posting ON posting.id = leg.posting
+    WHERE leg.bucket = 'redeemed'
+) AS both_sides
+GROUP BY posting
+HAVING SUM(points) <> 0 OR SUM(returned) <> 0;
+
 -- reversed_within_earned (13)
 -- Reversals take back no more than the earning gave, and give back no more than they took.
 SELECT origin AS posting, wallet, SUM(given) AS given, SUM(taken) AS taken
@@ -182,6 +222,12 @@ WHERE member.id IS NULL;
 SELECT id AS lot, member
 FROM lot
 WHERE (pending > 0 AND available_at <= :now) OR (expires_at <= :now AND pending + active > 0);
+
+-- no_hold_is_overdue (17)
+-- No hold is open whose deadline is over.
+SELECT id AS hold, member
+FROM hold
+WHERE state = 'held' AND deadline <= :now;
 
 -- liability_is_what_was_issued (18)
 -- All lots and debts together are what the programme issued and did not get back.

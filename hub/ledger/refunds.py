@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hub.ledger.chain import request_hash
+from hub.ledger.chain import ask
 from hub.ledger.draft import Draft, Given
 from hub.ledger.records import CANCELLED, Cause, Earning, Line, Lot, Refund, settle_key
 from hub.sdk.errors import PricingError
@@ -84,8 +84,8 @@ def settle_refunds(
     """
     earning = _earning(book, of)
     key = settle_key(fact)
-    request = request_hash([key, of, to_us(occurred_at), data])
-    if (answer := book.answered(key, request, earning.member)) is not None:
+    asked = ask(key, of=of, occurred_at=to_us(occurred_at), data=data)
+    if (answer := book.answered(earning.member, asked)) is not None:
         return answer
     account = book.catch_up(earning.member)
     changes = [(line, line.kept - min(keep.get(at, 0), line.given)) for at, line in earning.lines.items()]
@@ -95,10 +95,9 @@ def settle_refunds(
     draft = Draft(
         account,
         "reverse" if sum(difference for _, difference in changes) >= 0 else "reinstate",
-        key,
+        asked,
         occurred_at=occurred_at,
         program_version=earning.program_version,
-        request=request,
         cause=cause,
         reverses=earning,
     )
@@ -136,7 +135,7 @@ def _take_back(book: Book, draft: Draft, line: Line, points: int) -> Lot:
         ],
         points,
     )
-    if book.program.waives_debt(line.wallet):
+    if book.program.debt_policy(line.wallet) == "waive":
         draft.shift(line.lots[0], "waived", -missing)
     elif missing:
         draft.add(line.wallet, "debt", -missing)

@@ -124,6 +124,10 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(t.balance, _by(t.balance.c.member)),
     Holding(t.earning, _by(t.earning.c.member)),
     Holding(t.refund, _through(t.refund.c.fact, t.earning, "fact")),
+    Holding(t.hold, _by(t.hold.c.member)),
+    Holding(t.spent, _through(t.spent.c.posting, t.posting, "id")),
+    Holding(t.member_merge, _either(t.member_merge.c.member, t.member_merge.c.survivor), {"reason": ""}),
+    Holding(t.key_conflict, _through(t.key_conflict.c.posting, t.posting, "id"), "rows"),
 )
 """In the order in which they are exported. The webhooks themselves (`inbox`, `inbox_body`) are found by their events,
 and by looking into them; the names of facts (`fact`) by the events that told them."""

@@ -18,7 +18,7 @@ from hub.rules.amounts import PAYS, Left, amounts_of, half_up, reduce_to
 from hub.rules.schema import ProgramFile, Rule
 from hub.sdk.errors import ConfigError, PricingError, Problem
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
-from hub.values import Award
+from hub.values import Award, DebtPolicy
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, parse, read, validate
 
 SAMPLE_PROGRAM = Path(__file__).with_name("program.yaml")
@@ -79,9 +79,13 @@ class Program:
         self._environments = {trigger: environment(trigger) for trigger in self.triggers}
         self._reads = {trigger: self._read_by(trigger) for trigger in self.triggers}
 
-    def waives_debt(self, wallet: str) -> bool:
-        """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
-        return wallet in self.wallets and self.wallets[wallet].debt == "waive"
+    def spends(self, wallet: str) -> bool:
+        """Return whether points of a wallet can be spent; those of one it does not know cannot."""
+        return wallet in self.wallets and self.wallets[wallet].spendable
+
+    def debt_policy(self, wallet: str) -> DebtPolicy:
+        """Return what happens when a reversal finds the points spent; in a wallet it does not know they are owed."""
+        return self.wallets[wallet].debt if wallet in self.wallets else "allow"
 
     def price(self, event: Event, member: Mapping[str, Any], left: Left | None = None) -> list[Award]:
         """Return the points an event gives: one award for each rule and wallet, none of zero points.

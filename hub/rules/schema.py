@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hub.money import exponent, to_minor
 from hub.rules.amounts import Basis
 from hub.rules.times import Rolling, parse_length
+from hub.values import DebtPolicy
 
 T = TypeVar("T")
 
@@ -63,6 +64,17 @@ def _expiry(value: Any) -> Rolling | None:
         ):
             return Rolling.parse(span, end_of_month=more.get("round_to") == "end_of_month")
     raise ValueError("write never, or {rolling: 12 months}, or with round_to: end_of_month")
+
+
+def _debt(value: Any) -> Any:
+    match value:
+        case {"repay": "next_credit", **more} if set(more) <= {"reversal"}:
+            return more.get("reversal", "allow")
+        case dict():
+            raise ValueError(
+                "write allow, waive, clamp or own_lot_only, or {reversal: one of them, repay: next_credit}"
+            )
+    return value
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -124,12 +136,13 @@ class Wallet(_Part):
 
     Attributes:
         expiry: None is never.
-        debt: who bears it when a reversal finds the points spent: the member (allow) or the programme (waive).
+        debt: what happens when a reversal finds the points spent, see `DebtPolicy`. In the file either its name, or
+            `{reversal: allow, repay: next_credit}`: there is one way to repay yet.
     """
 
     expiry: Annotated[Rolling | None, BeforeValidator(_expiry)]
     spendable: bool = True
-    debt: Literal["allow", "waive"] = "allow"
+    debt: Annotated[DebtPolicy, BeforeValidator(_debt)] = "allow"
 
 
 class Rate(_Part):

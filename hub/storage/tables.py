@@ -310,6 +310,9 @@ lot = sa.Table(
     sa.Column("member", Id, nullable=False),
     sa.Column("wallet", sa.Text, nullable=False),
     sa.Column("posting", Id, nullable=False),
+    sa.Column(
+        "name", sa.Text, nullable=False, server_default="", comment="the posting's key and its place there"
+    ),
     sa.Column("amount", Big, nullable=False),
     sa.Column("pending", Big, nullable=False),
     sa.Column("active", Big, nullable=False),
@@ -381,6 +384,70 @@ refund = sa.Table(
 
 
 # --- holds, redemptions of points, merges ------------------------------------------------------------------
+
+hold = sa.Table(
+    "hold",
+    HUB,
+    sa.Column("id", Id, primary_key=True, comment="made of the posting's key, so that a replay finds it"),
+    sa.Column("member", Id, nullable=False, comment="whose they are now: follows merges"),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, comment="held, confirmed, released"),
+    sa.Column(
+        "deadline", Instant, nullable=False, comment="the first instant at which it cannot be confirmed"
+    ),
+    sa.Column("posting", Id, nullable=False, comment="its lot moves say which points"),
+    sa.Column("held_at", Instant, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False, server_default=""),
+    sa.CheckConstraint("points > 0 and state in ('held', 'confirmed', 'released')"),
+    _partial("hold_open", "member", where="state = 'held'"),
+    _partial("hold_due", "deadline", where="state = 'held'"),
+    **NARROW,
+)
+
+spent = sa.Table(
+    "spent",
+    HUB,
+    sa.Column("posting", Id, primary_key=True, comment="of kind redeem; its lot moves say which points"),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("returned", Big, nullable=False, server_default="0"),
+    sa.Column("taken_at", Instant, nullable=False, comment="when they were taken out of what can be spent"),
+    sa.Column("channel", sa.Text, nullable=False, server_default=""),
+    sa.CheckConstraint("returned between 0 and points"),
+    **NARROW,
+)
+"""Redemptions as the ledger knows them: what may still be given back. What was bought is told elsewhere."""
+
+member_merge = sa.Table(
+    "member_merge",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True, comment="idempotency key; never expires"),
+    sa.Column("member", Id, nullable=False, comment="whose points moved"),
+    sa.Column("survivor", Id, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column(
+        "since", sa.Integer, nullable=False, comment="number of the survivor's last posting of the merge"
+    ),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("undone_by", sa.Text, comment="the key of the unmerge"),
+    sa.Index("member_merge_member", "member"),
+    **NARROW,
+)
+
+key_conflict = sa.Table(
+    "key_conflict",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("request_hash", sa.LargeBinary, primary_key=True, comment="of the refused request"),
+    sa.Column("posting", Id, nullable=False, comment="which has the key"),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("first", Json, nullable=False, comment="what was posted"),
+    sa.Column("second", Json, nullable=False, comment="what was asked with the same key, and refused"),
+    sa.Index("key_conflict_at", "at"),
+)
+"""Requests that came with a key that had been used for another: both, for a person to compare."""
 
 
 # --- what rules remember -----------------------------------------------------------------------------------

@@ -12,16 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.ids import new_id
-from hub.ledger import Book, due, earn_key, settle_key
+from hub.ledger import Book, Hold, due, earn_key, settle_key
 from hub.ledger.verify import check_invariants
 from hub.sdk.events import Refund
 from hub.storage import Database
 from hub.storage.tables import balance, event, leg, lot, member, posting
-from hub.values import Award
+from hub.values import Award, Posted
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 WALLET = "beans"
-BUCKETS = ("pending", "active", "debt")
+BUCKETS = ("pending", "active", "held", "debt")
 
 
 @dataclass
@@ -30,9 +30,13 @@ class Programme:
 
     hash: str = "c0ffee" * 10 + "beef"
     waived: frozenset[str] = frozenset()
+    policy: str = "allow"
 
-    def waives_debt(self, wallet: str) -> bool:
-        return wallet in self.waived
+    def spends(self, wallet: str) -> bool:
+        return wallet in {WALLET, "cups"}
+
+    def debt_policy(self, wallet: str) -> str:
+        return "waive" if wallet in self.waived else self.policy
 
 
 @dataclass
@@ -137,10 +141,30 @@ class Shop:
                 book.add_refund(of, request["refund"], source=request.get("source", "shop"), cause=cause)
             return book.settle_refunds(of, wanted, fact=fact, occurred_at=self.now, cause=cause)
 
-    def spend(self, points: int) -> None:
-        """Take active points, as a redemption will."""
-        with self.book(keys=[key := f"adjust:{next(self._numbers)}"]) as book:
-            book.adjust(self.member, WALLET, -points, key=key, actor="till", reason="redeemed at the till")
+    def spend(self, points: int, key: str = "", **request: Any):
+        """Redeem points at once."""
+        with self.book(keys=[key := key or f"redeem:{next(self._numbers)}"]) as book:
+            return book.redeem(request.pop("member", self.member), WALLET, points, key=key, **request)
+
+    def hold(self, points: int, key: str = "", *, minutes: float = 15, **request: Any):
+        """Reserve points."""
+        with self.book(keys=[key := key or f"hold:{next(self._numbers)}"]) as book:
+            until = self.now + timedelta(minutes=minutes)
+            return book.hold(
+                self.member, request.pop("wallet", WALLET), points, key=key, deadline=until, **request
+            )
+
+    def end(self, how: str, hold: Hold, key: str = "", **request: Any):
+        """Confirm or release a hold."""
+        key = key or f"{how}:{next(self._numbers)}"
+        with self.book(members=[], keys=[key], holds=[hold.id]) as book:
+            return getattr(book, how)(hold.id, key=key, **request)
+
+    def give_back(self, spent: Posted, points: int, key: str = "", **request: Any):
+        """Return points of a redemption."""
+        key = key or f"return:{next(self._numbers)}"
+        with self.book(members=[], keys=[key], spent=[spent.id]) as book:
+            return book.give_back(spent.id, points, key=key, **request)
 
     def gift(self, points: int, expires: int | None = None) -> None:
         """Give points, expiring in so many days."""

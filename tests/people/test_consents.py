@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from conftest import ANNA
+from folk import ANNA
 
 from hub import outbox as deliveries
 from hub.members import consents

@@ -9,97 +9,20 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-import zstandard
-from conftest import ANNA
+from folk import ANNA, FORMS, deliver, erase, left_of, live
 
 from hub import housekeeping
 from hub import outbox as deliveries
 from hub import people as person_work
-from hub.outbox import Delivery, Outcome, claim, record
+from hub.outbox import Delivery, claim
 from hub.people import HOLDINGS, NOTHING, Wish
 from hub.people.holdings import WEBHOOKS
 from hub.people.needles import Needles
 from hub.sdk import HubError
-from hub.sdk.http import Exchange
 from hub.storage.tables import HUB, INBOX, balance, erasure, event, inbox_body, outbox, scrub
 from tests.helpers import PROGRAM
 
-BEN = {"id": "brew-2002", "email": "ben.okafor@example.com", "phone": "+49 30 5550199", "name": "Ben Okafor"}
-FORMS = ("anna.schmidt", "schmidt", "1715550101", "171 5550101", "brew-1001")
-"""What would be left of Anna: in any case, whole or in part."""
 AT_ONCE = PROGRAM.replace("enrol: automatic", "enrol: automatic, erase_after: 0 days")
-
-
-def bytes_of(database):
-    """Yield every byte the database keeps: its files as they are, and every value of every table, unpacked."""
-    if database.is_sqlite:
-        for path in sorted(database.path.parent.glob("points*")):
-            yield path.name, path.read_bytes()
-    for tables, engine in ((INBOX.tables, database.inbox), (HUB.tables, database.hub)):
-        with engine.connect() as connection:
-            for name, table in tables.items():
-                for row in connection.execute(sa.select(table)):
-                    for value in row:
-                        yield name, _unpacked(value)
-
-
-def _unpacked(value):
-    raw = bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
-    if raw.startswith(b"\x28\xb5\x2f\xfd"):  # a zstandard frame
-        raw = zstandard.ZstdDecompressor().decompress(raw)
-    return zlib.decompress(raw, wbits=31) if raw.startswith(b"\x1f\x8b") else raw
-
-
-def left_of(people, forms=FORMS):
-    found = Counter()
-    for place, raw in bytes_of(people.hub.database):
-        for form in forms:
-            if form.encode() in raw.lower():
-                found[place, form] += 1
-    return found
-
-
-def erase(people, who="brew-1001"):
-    """Erase somebody now, as `hub members erase MEMBER --now` does."""
-    now = people.bench.clock()
-    with people.hub.database.write() as tx:
-        wish = Wish(member=people.member(who), due_at=now, source="staff:ida")
-        (id_,) = person_work.request(tx, [wish], now)
-    return person_work.erase(people.hub.database, id_, now, people.hub.programs.current)
-
-
-def deliver(people):
-    """Let everything that waits be sent; the platform answers with what it was told."""
-    now = people.bench.clock()
-    with people.hub.database.write() as tx:
-        for job in claim(tx, now, {"app": 100}):
-            said = json.dumps(job.params).encode()
-            call = Exchange("POST", "https://app.example.com/hooks?for=anna", said, 200, said, {}, 7)
-            theirs = job.params["data"].get("member", "")
-            record(
-                tx, [Outcome(job=job, verdict="delivered", at=now, exchanges=[call], remote_id=theirs)], now
-            )
-
-
-def live(people):
-    """A busy life of Anna's, beside Ben's."""
-    people.join({**ANNA, "email_verified": True})
-    people.join(BEN)
-    people.join(
-        {**ANNA, "id": "till-7007", "email_verified": True}, by="till"
-    )  # the same person, by her address
-    people.says(ANNA, granted=True)
-    people.buys("A1", ANNA)
-    people.buys("B1", BEN)
-    people.returns("R1", "A1", 1000)
-    people.buys("A2", {"email": ANNA["email"]})  # as a guest
-    people.buys("A5", {"email": "nobody@example.net", "phone": ANNA["phone"]})  # nobody can be found for it
-    people.tell(
-        "purchase.paid", {"order": {"id": "A3"}, "member": ANNA}
-    )  # parked; the reason quotes what was read
-    people.tell("basket.abandoned", {"member": ANNA})  # unknown, ignored
-    deliver(people)
-    people.buys("A4", ANNA)  # its deliveries still wait
 
 
 def test_nothing_is_left_of_an_erased_person_in_any_byte(people):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from conftest import ANNA
+from folk import ANNA, BEN, erase, live
 
 from hub.people import HOLDINGS, export
 from hub.people.exporting import LEFT_OUT, SHARED
@@ -24,7 +24,6 @@ from hub.storage.tables import (
     posting,
     refund,
 )
-from tests.people.test_erasing import BEN, live
 
 
 @pytest.fixture
@@ -107,8 +106,6 @@ def test_a_webhook_that_tells_of_others_too_is_named_without_its_text(people):
 
 
 def test_of_somebody_erased_only_the_ledger_is_left(people):
-    from tests.people.test_erasing import erase
-
     people.join(ANNA)
     anna = people.member("brew-1001")
     people.buys("A1", ANNA)

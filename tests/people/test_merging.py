@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
-from conftest import ANNA
+from folk import ANNA, erase, left_of
 
 from hub import people as person_work
 from hub.sdk import HubError
 from hub.storage.tables import balance, consent_change, contact, identity, identity_past, outbox, proposal
-from tests.people.test_erasing import left_of
 
 SCHMIDT = {"id": "brew-1002", "email": "a.schmidt@example.net", "name": "Anna Schmidt"}
 
@@ -256,8 +255,6 @@ def test_what_cannot_be_merged_is_said(people, gone, kept, sentence):
 def test_erasing_somebody_erases_whom_they_were_merged_from(people):
     both(people)
     merged(people)
-    from tests.people.test_erasing import erase
-
     erase(people)
     assert left_of(people, ("schmidt", "brew-1001", "brew-1002")) == {}
     assert people.rows(sa.select(proposal)) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import ANNA
+from folk import ANNA
 
 from hub.members import proposals
 from hub.members.normal import normal
