@@ -10,11 +10,12 @@ from hub import journal
 from hub.facts import Conflict, Facts
 from hub.journal import Entry
 from hub.ledger import Book, Earning, earn_key, settle_key
+from hub.ledger.chain import cause_name
 from hub.members import Directory
 from hub.members.proposals import Evidence
 from hub.people import Wish
 from hub.rules import Program, amounts_of, refunds
-from hub.sdk.errors import KeyReused, PricingError
+from hub.sdk.errors import KeyReused, MergeRefused, PricingError
 from hub.sdk.events import ConsentChanged, Event, MemberErased, MemberMerged, MemberRef, PurchaseRefunded
 from hub.values import CHANNELS, MEMBERSHIP, PURPOSES, Happening
 from hub.versions import Programs
@@ -61,7 +62,7 @@ def apply(step: Step, entry: Entry) -> None:
         entry.member = step.directory.living(entry.member)
     try:
         EFFECTS.get(event_of(entry).name, _earn)(step, entry)
-    except (Conflict, KeyReused, PricingError) as error:
+    except (Conflict, KeyReused, MergeRefused, PricingError) as error:
         entry.park(str(error))
 
 
@@ -112,7 +113,7 @@ def origins(entries: list[Entry], facts: Facts) -> set[str]:
 def keys(entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
     facts = [event_of(entry).fact for entry in entries]
-    merges = {merge_key(event_of(entry).fact) for entry in entries if event_of(entry).name == "member.merged"}
+    merges = {merge_key(entry) for entry in entries if isinstance(entry.canonical, MemberMerged)}
     return (
         merges
         | {earn_key(fact) for fact in facts}
@@ -266,7 +267,7 @@ def _merge(step: Step, entry: Entry) -> None:
 
 
 def _merge_members(step: Step, entry: Entry, gone: str, kept: str) -> None:
-    key, reason = merge_key(event_of(entry).fact), "one customer at the platform"
+    key, reason = merge_key(entry), "one customer at the platform"
     step.book.merge(gone, kept, key=key, actor=entry.connection, reason=reason, cause=entry)
     step.directory.merge(gone, kept, key=key, event_id=entry.id, actor=entry.connection, reason=reason)
 
@@ -364,9 +365,12 @@ IDENTIFY: Mapping[str, Callable[[Directory, Entry], str | None]] = {
 """Of every other event: the member it names, enrolled if the programme says so."""
 
 
-def merge_key(fact: str) -> str:
-    """Return the ledger's key of a merge that a platform tells of."""
-    return f"merge:{fact}"
+def merge_key(entry: Entry) -> str:
+    """Return the ledger's key of a merge that a platform tells of.
+
+    It is made of the event's name, not of the fact: that names both customers, and keys are for good.
+    """
+    return f"merge:{cause_name(entry.connection, entry.source_id, entry.part)}"
 
 
 def _again(entry: Entry) -> str:

@@ -12,17 +12,43 @@ be parked and the batch goes on. Each operation is a function in a module of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Self
+from typing import NoReturn, Self
 
 import sqlalchemy as sa
 
-from hub.ledger import adjust, chain, conflicts, dates, earn, forfeit, load, refunds, spend, write
+from hub.ledger import (
+    adjust,
+    chain,
+    conflicts,
+    dates,
+    earn,
+    forfeit,
+    load,
+    merge,
+    migrate,
+    refunds,
+    spend,
+    transfer,
+    write,
+)
 from hub.ledger.chain import Asked, Sealed
 from hub.ledger.draft import Draft
-from hub.ledger.records import OWNED, Account, Cause, Earning, Hold, Lot, Origin, Policy, Spent, hold_id
+from hub.ledger.records import (
+    OWNED,
+    Account,
+    Cause,
+    Earning,
+    Hold,
+    Lot,
+    Merge,
+    Origin,
+    Policy,
+    Spent,
+    hold_id,
+)
 from hub.sdk.errors import KeyReused
 from hub.storage.tables import to_us
 from hub.values import Posted
@@ -55,6 +81,10 @@ class Book:
     release = spend.release
     redeem = spend.redeem
     give_back = spend.give_back
+    transfer = transfer.transfer
+    unmerge = merge.unmerge
+    merge = merge.merge
+    migrate = migrate.migrate
 
     def __init__(
         self, stored: load.Stored, connection: sa.Connection, now: datetime, program: Policy
@@ -64,7 +94,7 @@ class Book:
         self.posted: list[Posted] = []
         self.changes = write.Changes()
         self._stored = stored
-        self._connection = connection
+        self.connection = connection
 
     @classmethod
     def open(
@@ -146,7 +176,7 @@ class Book:
     def complete(self, account: Account) -> None:
         """See that all open lots and holds of a member are here; one query each, where they are not."""
         if not account.complete:
-            load.complete(self._connection, self._stored, account)
+            load.complete(self.connection, self._stored, account)
 
     def present(self, account: Account) -> datetime:
         """Return now, or the member's last posting where that is later: nobody's time goes back."""
@@ -213,18 +243,71 @@ class Book:
         if answer is None:
             return None
         request, posted = answer
-        if request != asked.hash or not self._same(posted.member, member):
-            conflict = conflicts.compare(self._connection, posted, asked, member, self.now)
-            self.changes.conflicts[asked.key, conflict["request_hash"]] = conflict
-            said = f"{asked.key} was posted before with other content, as posting {posted.id}"
-            raise KeyReused(f"{said}; compare them with `hub ledger conflicts`", conflict)
+        if request != asked.hash or not self.same(posted.member, member):
+            self._refuse(posted, asked, member)
         if posted.kind == "hold" and hold_id(asked.key) not in self._stored.holds:
-            load.holds(self._connection, self._stored, {hold_id(asked.key)})
+            load.holds(self.connection, self._stored, {hold_id(asked.key)})
         return posted
 
-    def _same(self, one: str, other: str) -> bool:
+    def answered_with(self, key: str, asked: Asked, member: str) -> None:
+        """See that a key's second posting, in another member's chain, is this member's.
+
+        Raises:
+            KeyReused: it is another one's.
+        """
+        for posted in self.posted_under(key):
+            if not self.same(posted.member, member):
+                self._refuse(posted, asked, member)
+
+    def posted_under(self, *keys: str) -> list[Posted]:
+        """Return what was posted under keys, in their order; those that stand for nothing are left out."""
+        found = {key: posted for key, (_, posted) in load.answers(self.connection, set(keys)).items()}
+        found |= {posted.key: posted for posted in self.posted if posted.key in keys}
+        return [found[key] for key in keys if key in found]
+
+    def _refuse(self, posted: Posted, asked: Asked, member: str) -> NoReturn:
+        conflict = conflicts.compare(self.connection, posted, asked, member, self.now)
+        self.changes.conflicts[asked.key, conflict["request_hash"]] = conflict
+        said = f"{asked.key} was posted before with other content, as posting {posted.id}"
+        raise KeyReused(f"{said}; compare them with `hub ledger conflicts`", conflict)
+
+    def same(self, one: str, other: str) -> bool:
         """Return whether two members are one by now."""
-        return one == other or load.survivor(self._connection, one) == load.survivor(self._connection, other)
+        return one == other or self._became(one) == self._became(other)
+
+    def _became(self, member: str) -> str:
+        found = self._stored.accounts.get(member)
+        return found.member if found else load.survivor(self.connection, member)
+
+    # --- merges, for `merge.py` ----------------------------------------------------------------------------
+
+    def merges(self, *, key: str = "", member: str = "") -> Merge | None:
+        """Return the merge of a key, or the last one of a member."""
+        mine = [m for m in self.changes.merges.values() if m.key == key or m.member == member]
+        return mine[-1] if mine else load.last_merge(self.connection, key, member)
+
+    def remember_merge(self, changed: Merge) -> None:
+        """Keep a merge, or that it was taken back, to be written."""
+        self.changes.merges[changed.key] = changed
+
+    def become(self, loser: Account, winner: Account) -> None:
+        """Let a member, and all who became it before, be another."""
+        accounts = self._stored.accounts
+        accounts |= {name: winner for name, account in accounts.items() if account is loser}
+        self.changes.members[loser.member] = winner.member
+
+    def revive(self, member: str) -> Account:
+        """Return the account of a merged member, which is empty, as it will be its own again."""
+        return load.tombstone(self.connection, member)
+
+    def part(self, account: Account, family: Collection[str]) -> None:
+        """Let a member, and all who had become it, be itself again."""
+        self._stored.accounts |= dict.fromkeys(family, account)
+        self.changes.members[account.member] = None
+
+    def write_so_far(self) -> None:
+        """Write what was done until now, where the rest is to read it."""
+        self.flush(self.connection)
 
     def draft(
         self,

@@ -36,6 +36,14 @@ FROM (
 GROUP BY wallet
 HAVING SUM(amount) <> 0;
 
+-- what_left_arrived (2)
+-- What was transferred from or merged into somebody arrived there: both sum to zero in every wallet.
+SELECT wallet, bucket, SUM(delta) AS excess
+FROM leg
+WHERE owner = :programme AND bucket IN ('transferred', 'merged')
+GROUP BY wallet, bucket
+HAVING SUM(delta) <> 0;
+
 -- balances_equal_legs (3)
 -- A member's stored balance is the sum of their legs, bucket by bucket.
 SELECT member, wallet, bucket, SUM(amount) AS excess
@@ -216,6 +224,26 @@ WHERE member.seq <> COALESCE(chain.postings, 0) OR chain.lowest <> 1 OR chain.hi
 SELECT posting.id AS posting
 FROM posting LEFT JOIN member ON member.id = posting.member
 WHERE member.id IS NULL;
+
+-- merged_members_hold_nothing (16)
+-- Who became another has no points, no debts and no open holds.
+SELECT member.id AS member, holdings.what
+FROM member JOIN (
+    SELECT member, 'balance' AS what FROM balance WHERE pending <> 0 OR active <> 0 OR held <> 0 OR debt <> 0
+    UNION ALL SELECT member, 'lot' FROM lot WHERE pending + active + held > 0
+    UNION ALL SELECT member, 'hold' FROM hold WHERE state = 'held'
+) AS holdings ON holdings.member = member.id
+WHERE member.state = 'merged';
+
+-- tombstones_name_survivors (16)
+-- Who became another says whom, as the one merge that counts says it, and nobody became themselves.
+SELECT member.id AS member, COUNT(member_merge.key) AS merges
+FROM member LEFT JOIN member_merge ON member_merge.member = member.id AND member_merge.undone_by IS NULL
+WHERE member.state = 'merged' OR member.merged_into IS NOT NULL OR member_merge.key IS NOT NULL
+GROUP BY member.id, member.state, member.merged_into
+HAVING COUNT(member_merge.key) <> 1 OR member.state <> 'merged' OR member.merged_into IS NULL
+    OR member.merged_into = member.id
+    OR COUNT(CASE WHEN member_merge.survivor = member.merged_into THEN 1 END) <> 1;
 
 -- nothing_is_overdue (17)
 -- Nothing is left that should have become active or expired by now.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hub.ledger.records import OWNED, Account, Earning, Hold, Line, Lot, Refund, Spent
+from hub.ledger.records import OWNED, Account, Earning, Hold, Line, Lot, Merge, Refund, Spent
 from hub.storage import Lookup
 from hub.storage.tables import (
     PROGRAMME,
@@ -24,6 +24,7 @@ from hub.storage.tables import (
     lot,
     lot_move,
     member,
+    member_merge,
     posting,
     refund,
     spent,
@@ -92,7 +93,7 @@ def load(
     if found:
         _lines(connection, stored, found)
         _refunds(connection, found)
-    stored.answers |= _answers(connection, keys)
+    stored.answers |= answers(connection, keys)
     return stored
 
 
@@ -296,7 +297,8 @@ def _refunds(connection: sa.Connection, earnings: dict[str, Earning]) -> None:
 _REFUNDS = Lookup(sa.select(refund), refund.c.fact)
 
 
-def _answers(connection: sa.Connection, keys: AbstractSet[str]) -> dict[str, tuple[bytes, Posted]]:
+def answers(connection: sa.Connection, keys: AbstractSet[str]) -> dict[str, tuple[bytes, Posted]]:
+    """Return what was asked with keys (a hash), and what was posted."""
     rows = _POSTINGS(connection, keys)
     points: dict[str, dict[str, int]] = {row.id: {} for row in rows}
     for row in _CHANGES(connection, points):
@@ -332,3 +334,141 @@ _CHANGES = Lookup(
     .group_by(leg.c.posting, leg.c.wallet),
     leg.c.posting,
 )
+
+
+# --- merges: few, and read one by one ----------------------------------------------------------------------
+
+
+def last_merge(connection: sa.Connection, key: str, member_id: str) -> Merge | None:
+    """Return the merge of a key, or the last one of a member."""
+    this = member_merge.c.key == key if key else member_merge.c.member == member_id
+    latest = (
+        sa.select(member_merge)
+        .where(this)
+        .order_by(member_merge.c.undone_by.is_not(None), member_merge.c.at.desc())
+    )
+    row = connection.execute(latest.limit(1)).one_or_none()
+    return Merge(**row._asdict()) if row else None
+
+
+def tombstone(connection: sa.Connection, member_id: str) -> Account:
+    """Return the account of a merged member, which holds nothing."""
+    columns = (member.c.id, member.c.seq, member.c.head, member.c.posted_at)
+    row = connection.execute(sa.select(*columns).where(member.c.id == member_id)).one()
+    return Account(row.id, row.seq, row.head or b"", row.posted_at, complete=True, up_to_date=True)
+
+
+@dataclass(slots=True)
+class Past:
+    """What unmerging has to know of a merged member.
+
+    Attributes:
+        family: the member, and all who had become it.
+        origins: of the survivor's open lots: whose they are by origin.
+        makers: of the survivor's open holds: who made them.
+        due: what the member should have, by wallet: what it brought, and what its own doings changed since.
+    """
+
+    family: set[str]
+    origins: dict[str, str]
+    makers: dict[str, str]
+    due: dict[str, int]
+
+
+def past_of(connection: sa.Connection, merge: Merge, survivor_id: str) -> Past:
+    """Read what has become of a merged member's points. Everything has to be written by then."""
+    family = _family(connection, merge.member)
+    origins = sa.select(lot.c.id, _ORIGIN.label("origin")).select_from(_of_its_own(lot, lot.c.posting))
+    open_lots = connection.execute(
+        origins.where(lot.c.member == survivor_id, sa.text("lot.pending + lot.active + lot.held > 0"))
+    )
+    makers = (
+        sa.select(hold.c.id, posting.c.member)
+        .join(posting, posting.c.id == hold.c.posting)
+        .where(hold.c.member == survivor_id, _HELD)
+    )
+    due: dict[str, int] = {}
+    brought = (
+        sa.select(leg.c.wallet, leg.c.delta)
+        .join(posting, posting.c.id == leg.c.posting)
+        .where(posting.c.key == merge.key, leg.c.bucket == "merged")
+    )
+    for wallet, points in connection.execute(brought):
+        due[wallet] = int(points)
+    for wallet, points in connection.execute(_changes_since(_chains(connection, merge), family)):
+        due[wallet] = due.get(wallet, 0) + int(points)
+    return Past(
+        family,
+        {row.id: row.origin for row in open_lots},
+        {row.id: row.member for row in connection.execute(makers)},
+        due,
+    )
+
+
+def _family(connection: sa.Connection, member_id: str) -> set[str]:
+    family, new = {member_id}, {member_id}
+    while new:
+        merged = sa.select(member_merge.c.member).where(
+            member_merge.c.survivor.in_(new), member_merge.c.undone_by.is_(None)
+        )
+        new = set(connection.scalars(merged)) - family
+        family |= new
+    return family
+
+
+_FIRST, _SECOND = posting.alias("first_origin"), posting.alias("second_origin")
+_FOLLOWS = ("reverse", "reinstate", "give_back", "redeem", "release")
+"""Kinds of postings that are somebody's because what they end or take from was theirs: the purchase, the hold."""
+_ORIGIN = sa.func.coalesce(_SECOND.c.member, _FIRST.c.member, posting.c.member)
+
+
+def _of_its_own(rows: Any, posting_of: sa.ColumnElement[Any]) -> sa.FromClause:
+    """Join rows with their posting, and that with what it follows; a returned redemption may follow a hold."""
+    return (
+        sa.join(rows, posting, posting.c.id == posting_of)
+        .outerjoin(_FIRST, sa.and_(_FIRST.c.id == posting.c.reverses, posting.c.kind.in_(_FOLLOWS)))
+        .outerjoin(_SECOND, sa.and_(_SECOND.c.id == _FIRST.c.reverses, _FIRST.c.kind == "redeem"))
+    )
+
+
+def _chains(connection: sa.Connection, merge: Merge) -> dict[str, int]:
+    """Return in whose chains a merged member's doings were posted, and after which number: the survivor's, and of
+    those the survivor has become meanwhile, if only for a while.
+    """
+    chains: dict[str, int] = {}
+    new = [(merge.survivor, merge.since)]
+    while new:
+        chains |= {member_id: min(since, chains.get(member_id, since)) for member_id, since in new}
+        query = sa.select(member_merge.c.survivor, member_merge.c.since).where(
+            member_merge.c.member.in_([member_id for member_id, _ in new]), member_merge.c.at >= merge.at
+        )
+        new = [(row.survivor, row.since) for row in connection.execute(query) if row.survivor not in chains]
+    return chains
+
+
+def _changes_since(chains: Mapping[str, int], family: AbstractSet[str]) -> sa.Select[Any]:
+    """Select what a merged member's own doings have changed in other chains since, by wallet."""
+    of_chains = [sa.and_(posting.c.member == each, posting.c.seq > number) for each, number in chains.items()]
+    since = (sa.or_(*of_chains), leg.c.owner == posting.c.member)
+    opened = posting.alias("opening")
+    followed = (
+        sa.select(leg.c.wallet, leg.c.delta)
+        .select_from(_of_its_own(leg, leg.c.posting))
+        .where(*since, posting.c.kind.in_(_FOLLOWS), _ORIGIN.in_(family))
+    )
+    expired = (
+        sa.select(leg.c.wallet, leg.c.delta)
+        .join(posting, posting.c.id == leg.c.posting)
+        .join(lot_move, sa.and_(lot_move.c.posting == posting.c.id, lot_move.c.n == 0))  # it moves one lot
+        .join(lot, lot.c.id == lot_move.c.lot)
+        .join(opened, opened.c.id == lot.c.posting)
+        .outerjoin(_FIRST, sa.and_(_FIRST.c.id == opened.c.reverses, opened.c.kind.in_(_FOLLOWS)))
+        .outerjoin(_SECOND, sa.and_(_SECOND.c.id == _FIRST.c.reverses, _FIRST.c.kind == "redeem"))
+        .where(
+            *since,
+            posting.c.kind == "expire",
+            sa.func.coalesce(_SECOND.c.member, _FIRST.c.member, opened.c.member).in_(family),
+        )
+    )
+    both = sa.union_all(followed, expired).subquery("both")
+    return sa.select(both.c.wallet, sa.func.sum(both.c.delta)).group_by(both.c.wallet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
 from hub.values import DebtPolicy
@@ -68,6 +68,32 @@ class Origin(Protocol):
     def posting(self) -> str: ...
     @property
     def key(self) -> str: ...
+
+
+class Ref(NamedTuple):
+    """Names a posting: an `Origin`."""
+
+    posting: str
+    key: str
+
+
+@dataclass(slots=True)
+class Merge:
+    """A member that became another.
+
+    Attributes:
+        since: the number of the survivor's last posting by then.
+        undone_by: the key by which it was taken back; None while it counts.
+    """
+
+    key: str
+    member: str
+    survivor: str
+    at: datetime
+    since: int
+    actor: str
+    reason: str
+    undone_by: str | None = None
 
 
 @dataclass(slots=True, eq=False)

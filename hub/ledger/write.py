@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from hub.ledger import conflicts
 from hub.ledger.draft import Draft
-from hub.ledger.records import OWNED, Account, Earning, Hold, Lot, Refund, Spent
+from hub.ledger.records import OWNED, Account, Earning, Hold, Lot, Merge, Refund, Spent
 from hub.storage import Many
 from hub.storage.tables import (
     PROGRAMME,
@@ -22,6 +22,7 @@ from hub.storage.tables import (
     lot,
     lot_move,
     member,
+    member_merge,
     posting,
     refund,
     spent,
@@ -37,6 +38,8 @@ class Changes:
 
     Attributes:
         refunds: by primary key; None deletes.
+        merges: by key.
+        members: who became whom; None: is their own again.
         conflicts: by key and refused request.
     """
 
@@ -52,6 +55,8 @@ class Changes:
     refunds: dict[tuple[str, str, str], Refund | None] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     spent: dict[str, Spent] = field(default_factory=dict)
+    merges: dict[str, Merge] = field(default_factory=dict)
+    members: dict[str, str | None] = field(default_factory=dict)
     conflicts: dict[tuple[str, bytes], dict[str, Any]] = field(default_factory=dict)
 
     def add(self, draft: Draft, posted: Posted, previous: bytes, legs: list[tuple[str, str, int]]) -> None:
@@ -127,6 +132,14 @@ def write(connection: sa.Connection, changes: Changes) -> None:
     _BALANCES(connection, [_balance(changes, *at) for at in sorted(changes.wallets)])
     _HOLDS(connection, [_row(hold, each) for each in changes.holds.values()])
     _SPENT(connection, [_row(spent, each) for each in changes.spent.values()])
+    _MERGES(connection, [_row(member_merge, each) for each in changes.merges.values()])
+    _BECOME(
+        connection,
+        [
+            {"b_id": each, "state": "merged" if into else "active", "merged_into": into}
+            for each, into in changes.members.items()
+        ],
+    )
     conflicts.write(connection, list(changes.conflicts.values()))
     _REFUNDS(connection, [asdict(each) for each in changes.refunds.values() if each is not None])
     if dropped := [at for at, each in changes.refunds.items() if each is None]:
@@ -158,6 +171,8 @@ _MOVE_HEADS = Many(lambda _insert: _change(member, "seq", "head", "posted_at"))
 _BALANCES = Many(lambda insert: _upsert(insert, balance))
 _REFUNDS = Many(lambda insert: _upsert(insert, refund))
 _HOLDS = Many(lambda insert: _upsert(insert, hold))
+_MERGES = Many(lambda insert: _upsert(insert, member_merge))
+_BECOME = Many(lambda _insert: _change(member, "state", "merged_into"))
 _SPENT = Many(lambda insert: _upsert(insert, spent))
 
 

@@ -16,7 +16,7 @@ from hub.members import Directory, proposals
 from hub.members.merging import unmerge as take_apart
 from hub.sdk import HubError
 from hub.storage import Database
-from hub.storage.tables import member, posting
+from hub.storage.tables import member
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -54,28 +54,17 @@ def unmerge(hub: Hub, gone: str, *, actor: str, reason: str) -> str:
     """Take the last merge of `gone` back; return from whom they were taken apart.
 
     Raises:
-        HubError: they are not merged into anybody.
+        MergeRefused: they are not merged, or it cannot be taken back as things are.
     """
     with hub.database.write() as tx:
-        into = sa.select(member.c.merged_into).where(member.c.id == gone, member.c.state == "merged")
-        kept: str | None = tx.scalar(into)
-        if kept is None:
-            raise HubError(f"member {gone} is not merged into anybody")
-        _check(tx, [kept])
-        merged_by = sa.select(posting.c.key).where(posting.c.member == gone, posting.c.kind == "merge_out")
-        hands = _Hands(hub, tx, [gone, kept], "unmerge")
-        hands.book.unmerge(gone, kept, key=hands.key, actor=actor, reason=reason)
-        take_apart(
-            tx,
-            gone,
-            kept,
-            merged_by=tx.scalar(merged_by.order_by(posting.c.seq.desc()).limit(1)) or "",
-            key=hands.key,
-            now=hands.now,
-        )
+        hands = _Hands(hub, tx, [gone], "unmerge")
+        done = hands.book.merges(member=gone)
+        hands.book.unmerge(gone, key=hands.key, actor=actor, reason=reason)
+        assert done is not None, "what was never merged was refused"
+        take_apart(tx, gone, done.survivor, merged_by=done.key, key=hands.key, now=hands.now)
         settled = hands.settle()
     hub.tell(settled)
-    return kept
+    return done.survivor
 
 
 def accept(hub: Hub, proposal_id: str, *, actor: str, reason: str, keep: str = "") -> tuple[str, str]:

@@ -433,6 +433,7 @@ member_merge = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("undone_by", sa.Text, comment="the key of the unmerge"),
     sa.Index("member_merge_member", "member"),
+    _partial("member_merge_survivor", "survivor", where="undone_by is null"),
     **NARROW,
 )
 

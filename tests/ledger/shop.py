@@ -174,6 +174,25 @@ class Shop:
                 self.member, WALLET, points, key=key, actor="maria", reason="goodwill", expires_at=until
             )
 
+    def transfer(self, to: str, points: int, key: str = "", **request: Any):
+        """Give another member points."""
+        with self.book(
+            members=[self.member, to], keys=[key := key or f"transfer:{next(self._numbers)}"]
+        ) as book:
+            return book.transfer(self.member, to, WALLET, points, key=key, **request)
+
+    def merge(self, member: str, into: str, key: str = ""):
+        """Make two members one."""
+        key = key or f"merge:{next(self._numbers)}"
+        with self.book(members=[member, into], keys=[key]) as book:
+            return book.merge(member, into, key=key, actor="maria", reason="same card")
+
+    def unmerge(self, member: str, key: str = ""):
+        """Make them two again."""
+        key = key or f"unmerge:{next(self._numbers)}"
+        with self.book(members=[member], keys=[key]) as book:
+            return book.unmerge(member, key=key, actor="maria", reason="father and son")
+
     def later(self, days: float, *, sweep: bool = True) -> None:
         """Let time pass; by default the sweep has run since."""
         self.now += timedelta(days=days)
@@ -186,9 +205,9 @@ class Shop:
                 for each in members:
                     book.catch_up(each)
 
-    def has(self, **expected: int) -> None:
-        """Check the member's balance; buckets not named are empty. Check that everything adds up, too."""
-        assert self.balance() == dict.fromkeys(BUCKETS, 0) | expected
+    def has(self, owner: str = "", **expected: int) -> None:
+        """Check a member's balance; buckets not named are empty. Check that everything adds up, too."""
+        assert self.balance(owner) == dict.fromkeys(BUCKETS, 0) | expected
         self.adds_up()
 
     def balance(self, owner: str = "", wallet: str = WALLET) -> dict[str, int]:
@@ -214,11 +233,13 @@ class Shop:
             (row.kind, {part.bucket: part.delta for part in legs if part.posting == row.id}) for row in rows
         ]
 
-    def lots(self) -> list[tuple[int, int]]:
-        """What is left of the member's lots, oldest first: (pending, active)."""
+    def lots(self, owner: str = "") -> list[tuple[int, int]]:
+        """What is left of a member's lots, oldest first: (pending, active)."""
         with self.database.read() as connection:
             rows = connection.execute(
-                sa.select(lot.c.pending, lot.c.active).where(lot.c.member == self.member).order_by(lot.c.id)
+                sa.select(lot.c.pending, lot.c.active)
+                .where(lot.c.member == (owner or self.member))
+                .order_by(lot.c.id)
             )
             return [tuple(row) for row in rows]
 

@@ -88,7 +88,7 @@ def test_a_merge_by_an_address_is_only_proposed(people):
     first, second = people.join({**ANNA, "name": ""}), None
     second = people.join({"id": "till-7", "email": "ann@example.com", "email_verified": True}, by="till")
     second = people.member("till-7", "till")
-    people.tell("member.merged", {"gone": None, "gone_email": "ann@example.com", "kept": "brew-1001"})
+    people.tell("member.merged", {"gone": "", "gone_email": "ann@example.com", "kept": "brew-1001"})
 
     assert people.state(second) == ("active", None)
     (row,) = people.proposals()
@@ -248,7 +248,7 @@ def test_what_cannot_be_merged_is_said(people, gone, kept, sentence):
     ids = {"first": first, "second": second, "third": third, "nobody": "00000000-0000-0000-0000-000000000009"}
     with pytest.raises(HubError, match=sentence):
         person_work.merge(people.hub, ids[gone], ids[kept], actor="staff:ida", reason="x")
-    with pytest.raises(HubError, match="is not merged into anybody"):
+    with pytest.raises(HubError, match="is not merged"):
         person_work.unmerge(people.hub, first, actor="staff:ida", reason="x")
 
 

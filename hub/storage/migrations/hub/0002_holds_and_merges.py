@@ -84,6 +84,10 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("member_merge_member", "member_merge", ["member"])
+    still = sa.text("undone_by is null")
+    op.create_index(
+        "member_merge_survivor", "member_merge", ["survivor"], sqlite_where=still, postgresql_where=still
+    )
     op.create_table(
         "key_conflict",
         sa.Column("key", sa.Text(), nullable=False),
