@@ -182,6 +182,28 @@ class Environment:
                 keys.add(rest.partition(".")[0])
         return frozenset(keys)
 
+    def shape_read(self, variable: str, expressions: Iterable[Expression]) -> Shape:
+        """Return the parts below a variable that these expressions may read, through lists and names for it too.
+
+        It is read off the text and rather says too much: where a list itself is handed on, all of it is read.
+        """
+        texts = [expression.text for expression in expressions]
+        names = {variable: variable}
+        for name, text in self._bindings:
+            if (path := text.strip().replace("?", "")) and _PURE_PATH.fullmatch(path):
+                names[name] = path
+            else:
+                texts.append(text)
+        shape: dict[str, Shape] = {}
+        for text in texts:
+            bare = _LITERAL.sub("''", text)
+            items = dict.fromkeys(_ITEM.findall(bare))
+            if items.keys() & {*self.names, *names}:
+                return None  # an item hides a name: whose keys are whose cannot be told
+            if not _note(shape, bare, names, variable):
+                return None
+        return shape
+
     def bundle(self, expressions: Mapping[str, Expression]) -> Bundle:
         """Return expressions of this environment to be evaluated together."""
         return Bundle(self, expressions)
@@ -411,6 +433,71 @@ def _place(text: str, name: str) -> tuple[int, int]:
     match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)
     at = match.start() if match else 0
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+
+
+Shape = Mapping[str, Any] | None
+"""Keys below a value -> the shape of each; None: all of it. Of a list it is the shape of each item."""
+
+_PURE_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_READ = re.compile(
+    r"(?<![\w.])(?P<path>[A-Za-z_]\w*+(?!\s*\()(?:\.\??[A-Za-z_]\w*+(?!\s*\())*)"
+    r"(?:\s*\.\s*(?P<macro>map|all|exists|exists_one|existsOne)\s*\(\s*(?P<item>[A-Za-z_]\w*)\s*,)?"
+)
+_ITEM = re.compile(r"\.\s*[A-Za-z_]+\s*\(\s*([A-Za-z_]\w*)\s*,")
+"""The name a macro gives to each item. `filter` hands the items on, so its list is read whole."""
+
+
+def _note(shape: dict[str, Any], text: str, names: Mapping[str, str], variable: str) -> bool:
+    """Add what a text reads below a variable to its shape; return False where it reads all of it."""
+    known = dict(names)
+    for read in _READ.finditer(text):  # a list is named before its items are
+        root, _, rest = read["path"].replace("?", "").partition(".")
+        if root not in known:
+            continue
+        path = f"{known[root]}.{rest}" if rest else known[root]
+        if read["item"]:
+            known[read["item"]] = path
+        first, _, below = path.partition(".")
+        if first != variable:
+            continue
+        if not below:
+            if read["item"]:
+                continue
+            return False
+        _widen(shape, below.split("."), whole=not read["item"])
+    return True
+
+
+def _widen(shape: dict[str, Any], steps: Sequence[str], *, whole: bool) -> None:
+    for step in steps[:-1]:
+        inner = shape.setdefault(step, {})
+        if inner is None:
+            return
+        shape = inner
+    last = steps[-1]
+    shape[last] = None if whole else shape.get(last, {})
+
+
+def united(shapes: Iterable[Shape]) -> Shape:
+    """Return the shape of everything that any of several shapes has."""
+    union: dict[str, Any] = {}
+    for shape in shapes:
+        if shape is None:
+            return None
+        for key, inner in shape.items():
+            union[key] = united([union[key], inner]) if key in union else inner
+    return union
+
+
+def pruned(value: Any, shape: Shape) -> Any:
+    """Return a value without what its shape does not have."""
+    if shape is None:
+        return value
+    if isinstance(value, dict):
+        return {key: pruned(value[key], inner) for key, inner in shape.items() if key in value}
+    if isinstance(value, list):
+        return [pruned(item, shape) for item in value]
+    return value
 
 
 _ABSENT = re.compile(r"Key not found in map|Index error: index=|null_type")

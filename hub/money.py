@@ -21,14 +21,19 @@ def to_minor(amount: str | int | Decimal, currency: str) -> int:
         TypeError: a float or another type that cannot hold money exactly.
         ValueError: not plain decimal text, too many decimals, or no such currency; says which.
     """
-    if isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
+    if type(amount) is str:
+        text = amount
+    elif isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
         raise TypeError(f"an amount is text or a whole number, not {type(amount).__name__}")
-    text = format(amount, "f") if isinstance(amount, Decimal) else str(amount)
+    else:
+        text = format(amount, "f") if isinstance(amount, Decimal) else str(amount)
     match = _PLAIN.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:40]!r} is not an amount such as '12.90'")
     sign, whole, fraction = match.groups(default="")
     places = exponent(currency)
+    if len(fraction) == places:
+        return int(sign + whole + fraction)
     if fraction[places:].strip("0"):
         raise ValueError(f"{text[:40]!r} has more decimals than {currency} ({places})")
     return int(sign + whole + fraction[:places].ljust(places, "0"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -21,7 +21,7 @@ from hub import effects, inbox, journal, people
 from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out
-from hub.inbox import Inbox, Row
+from hub.inbox import Row
 from hub.journal import Entry, Settled
 from hub.ledger import Book
 from hub.members import Directory
@@ -39,7 +39,14 @@ ACCEPTED = Answer()
 log = structlog.get_logger()
 
 
-def accept(connection: Connection, webhook: Webhook, inbox: Inbox) -> Answer:
+class Keeper(Protocol):
+    """Where accepted webhooks are kept: `hub.inbox.Inbox`, or what stands for it on an event loop."""
+
+    def put(self, row: Row) -> object:
+        """Store a row; return after the commit, or see to it that nobody is answered before."""
+
+
+def accept(connection: Connection, webhook: Webhook, inbox: Keeper) -> Answer:
     """Verify a webhook, store it durably, and return what the platform wants to read.
 
     Raises:
@@ -51,7 +58,7 @@ def accept(connection: Connection, webhook: Webhook, inbox: Inbox) -> Answer:
         connector.verify(webhook, connection.live_secrets(webhook.received_at))
     answer = _answer(connection, webhook)
     if answer is None or answer.store:
-        inbox.put(Row.of(connection, webhook))  # returns after the commit
+        inbox.put(Row.of(connection, webhook))
     return answer or ACCEPTED
 
 

@@ -1,7 +1,7 @@
 """The inbox: verified webhooks, stored before they are answered, and what became of the refused ones."""
 
 from hub.inbox.advice import next_step
-from hub.inbox.inbox import Inbox, NotStored, Overloaded
+from hub.inbox.inbox import Inbox, NotStored, Outcome, Overloaded
 from hub.inbox.reading import (
     Facts,
     Kept,
@@ -9,10 +9,10 @@ from hub.inbox.reading import (
     Sample,
     bodies_after,
     claim_pending,
+    erase,
     facts_of,
     find,
     finish,
-    forget,
     get,
     ids_of,
     last_id,
@@ -32,6 +32,7 @@ __all__ = [
     "Kept",
     "Listed",
     "NotStored",
+    "Outcome",
     "Overloaded",
     "Refusals",
     "Row",
@@ -39,10 +40,10 @@ __all__ = [
     "StoredRow",
     "bodies_after",
     "claim_pending",
+    "erase",
     "facts_of",
     "find",
     "finish",
-    "forget",
     "get",
     "ids_of",
     "last_id",

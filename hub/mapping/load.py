@@ -129,7 +129,7 @@ class _Loader:
         condition, template = reader.condition(type_), reader.template(type_, model, given, keys)
         expressions = [slot.expression for slot in template.slots]
         expressions += [condition.expression] if condition else []
-        reads = reader.env.keys_read("payload", expressions)
+        reads = reader.env.shape_read("payload", expressions)
         return InboundRule(type_, emit, keys, condition, template, reads)
 
     def outbound(self, action: str, value: Any) -> Iterator[OutboundRule]:

@@ -396,7 +396,7 @@ def _scrub(database: Database, needles: Needles | None = None, counts: Counts | 
             return total
         done = [id_ for id_ in ids if id_ not in needed]
         with database.write_inbox() as connection:
-            gone = inbox.forget(connection, done)
+            gone = inbox.erase(connection, done)
             if needed and needles:
                 gone += inbox.rewrite(connection, sorted(needed), needles.struck_from_body)
                 done = ids

@@ -140,9 +140,12 @@ NOTHING = (
     "erased",
     "oauth_token",
     "pepper",
+    "pulse",
+    "reconciliation",
     "refused",
     "refused_sample",
     "scrub",
+    "upkeep",
     "version",
 )
 """Tables that keep nothing of a person: counts, files, tokens, digests."""

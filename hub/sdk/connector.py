@@ -133,6 +133,8 @@ class Connector:
     """How often `poll` is called; None: the platform tells us by itself."""
     renew_every: ClassVar[timedelta | None] = None
     """How often `subscribe` must be run again, because subscriptions lapse; None: they stay."""
+    shows: ClassVar[bool] = False
+    """Whether some webhooks ask to see an account in the answer; see `asks_about`."""
     lists: ClassVar[bool] = False
     """Whether `listing` is there, so that `hub reconcile` can compare."""
     exempt: ClassVar[Mapping[str, str]] = {}
@@ -175,7 +177,8 @@ class Connector:
     def asks_about(self, webhook: Webhook) -> MemberRef | None:
         """Return whose account the platform wants to see in the answer (a card in a chat, an SMS), or None.
 
-        The hub reads it, which takes milliseconds, and answers with `show` instead of `answer`.
+        The hub reads it, which takes milliseconds, and answers with `show` instead of `answer`. Asked only where
+        the connector `shows`.
         """
         return None
 

@@ -31,6 +31,9 @@ class Tokens(Protocol):
         returns is stored before anybody uses it: a rotated token lost is a connection lost.
         """
 
+    def keep(self, token: Token) -> None:
+        """Store the pair of a new authorisation; it counts from now on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

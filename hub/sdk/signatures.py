@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from hub.sdk.errors import NotVerified
 
@@ -23,7 +23,7 @@ TOLERANCE_S = 300
 
 def hmac_digest(secret: bytes, message: bytes, algorithm: str = "sha256") -> bytes:
     """Return the HMAC of `message`. `algorithm` is a `hashlib` name."""
-    return _fed(hmac.new(secret, digestmod=algorithm), message)
+    return hmac.digest(secret, message, algorithm)
 
 
 def encode(digest: bytes, encoding: Encoding) -> str:
@@ -134,20 +134,4 @@ def check_timestamp(
 
 def body_digest(body: bytes) -> bytes:
     """Return the SHA-256 of a body: its identity where the platform sends no delivery id."""
-    return _fed(hashlib.sha256(), body)
-
-
-PIECE = 2047
-"""The most bytes that `hashlib` takes without letting go of the interpreter's lock."""
-LONG = 64 << 10
-
-
-def _fed(digest: Any, message: bytes) -> bytes:
-    """Return the digest of a message. To get the lock back among 32 busy threads costs more than all of a
-    webhook's hash, so a short message is fed in pieces that never let go of it.
-    """
-    piece = PIECE if len(message) < LONG else len(message)
-    for start in range(0, len(message), piece):
-        digest.update(message[start : start + piece])
-    digested: bytes = digest.digest()
-    return digested
+    return hashlib.sha256(body).digest()

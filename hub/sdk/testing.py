@@ -225,6 +225,9 @@ class MemoryTokens:
             self.token, self.refresh_token = new.access, new.refresh
         return self.token
 
+    def keep(self, token: Token) -> None:
+        self.token, self.refresh_token = token.access, token.refresh
+
 
 class ConnectorContract:
     """Inherit it in a class named `Test...` and fill the attributes."""
