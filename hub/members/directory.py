@@ -98,7 +98,7 @@ class Directory:
         return self
 
     def resolve(
-        self, connection_name: str, ref: MemberRef, event_id: str, *, enrol: bool | None = None
+        self, connection_name: str, ref: MemberRef, event_id: str | None, *, enrol: bool | None = None
     ) -> str | None:
         """Return the member a reference means, enrolling them where the programme says so; None if nobody.
 
@@ -145,7 +145,7 @@ class Directory:
         if self.anybody_erased:
             self.gone |= erased.gone(self._connection, set(members))
 
-    def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str) -> None:
+    def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str | None) -> None:
         """Let a reference that means nobody yet mean `owner`.
 
         A proof that means another member already stays theirs, and the two become a merge proposal.
@@ -230,7 +230,7 @@ class Directory:
             member_id = self._merged[member_id]
         return member_id
 
-    def leave_hints(self, connection_name: str, ref: MemberRef, event_id: str) -> bool:
+    def leave_hints(self, connection_name: str, ref: MemberRef, event_id: str | None) -> bool:
         """Note by what an unassigned event may be claimed later; return whether there is anything."""
         keys = self.keys(connection_name, ref)
         self._hints += [{"source": source, "value": value, "event": event_id} for source, value in keys]
@@ -354,7 +354,7 @@ class Directory:
         self._ids[new], self._contacts[new] = {}, {}
         return new
 
-    def _link(self, key: Key, owner: str, event_id: str, origin: str | None) -> None:
+    def _link(self, key: Key, owner: str, event_id: str | None, origin: str | None) -> None:
         self._known[key] = owner
         row = {"source": key[0], "value": key[1], "member": owner, "event": event_id, "created_at": self._now}
         self._new_identities.append({**row, "origin": origin})
@@ -363,7 +363,7 @@ class Directory:
         if owner in self._ids:
             self._ids[owner][key[0]] = key[1]
 
-    def _tell(self, owner: str, ref: MemberRef, event_id: str) -> None:
+    def _tell(self, owner: str, ref: MemberRef, event_id: str | None) -> None:
         for kind in CONTACTS:
             value = getattr(ref, kind)
             if value:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from hub.fanout import fan_out
+from hub.booking import booking
 from hub.ids import new_id
-from hub.journal import Settled
 from hub.ledger import Book
 from hub.members import Directory, proposals
 from hub.members.merging import unmerge as take_apart
@@ -22,32 +21,15 @@ if TYPE_CHECKING:
     from hub.hub import Hub
 
 
-class _Hands:
-    """What a merge by hand works with: a book and a directory over both members, in one transaction."""
-
-    def __init__(self, hub: Hub, tx: sa.Connection, members: Sequence[str], word: str) -> None:
-        self.key = f"{word}:by-hand/{new_id()}"
-        self.now = hub.clock()
-        program = hub.programs.current
-        self.book = Book.open(tx, members, now=self.now, program=program, keys=[self.key])
-        self.directory = Directory.open(tx, (), match=(), enrol=False, now=self.now)
-        self._hub, self._tx = hub, tx
-
-    def settle(self) -> Settled:
-        """Write what was done, and what the platforms are told of it."""
-        self.book.flush(self._tx)
-        return Settled([], self.book.posted, fan_out(self._hub, self._tx, self.directory, self.book))
-
-
 def merge(hub: Hub, gone: str, kept: str, *, actor: str, reason: str) -> None:
     """Merge `gone` into `kept`, and tell the platforms.
 
     Raises:
         HubError: either cannot be merged.
     """
-    with hub.database.write() as tx:
-        settled = _merge(hub, tx, gone, kept, actor=actor, reason=reason)
-    hub.tell(settled)
+    key = _key("merge")
+    with booking(hub, [gone, kept], keys=[key]) as book:
+        _merge(book, gone, kept, key=key, actor=actor, reason=reason)
 
 
 def unmerge(hub: Hub, gone: str, *, actor: str, reason: str) -> str:
@@ -56,14 +38,12 @@ def unmerge(hub: Hub, gone: str, *, actor: str, reason: str) -> str:
     Raises:
         MergeRefused: they are not merged, or it cannot be taken back as things are.
     """
-    with hub.database.write() as tx:
-        hands = _Hands(hub, tx, [gone], "unmerge")
-        done = hands.book.merges(member=gone)
-        hands.book.unmerge(gone, key=hands.key, actor=actor, reason=reason)
+    key = _key("unmerge")
+    with booking(hub, [gone], keys=[key]) as book:
+        done = book.merges(member=gone)
+        book.unmerge(gone, key=key, actor=actor, reason=reason)
         assert done is not None, "what was never merged was refused"
-        take_apart(tx, gone, done.survivor, merged_by=done.key, key=hands.key, now=hands.now)
-        settled = hands.settle()
-    hub.tell(settled)
+        take_apart(book.connection, gone, done.survivor, merged_by=done.key, key=key, now=book.now)
     return done.survivor
 
 
@@ -80,14 +60,16 @@ def accept(hub: Hub, proposal_id: str, *, actor: str, reason: str, keep: str = "
     Raises:
         HubError: there is no such open proposal, or `keep` is none of the two.
     """
-    with hub.database.write() as tx:
+    with hub.database.read() as tx:
         found = _open_proposal(tx, proposal_id)
-        kept = keep or found.member
-        if kept not in (found.member, found.other):
-            raise HubError(f"proposal {proposal_id} is about {found.member} and {found.other}, not {keep}")
-        gone = found.other if kept == found.member else found.member
-        settled = _merge(hub, tx, gone, kept, actor=actor, reason=reason or "a proposal was accepted")
-    hub.tell(settled)
+    kept = keep or found.member
+    if kept not in (found.member, found.other):
+        raise HubError(f"proposal {proposal_id} is about {found.member} and {found.other}, not {keep}")
+    gone = found.other if kept == found.member else found.member
+    key = _key("merge")
+    with booking(hub, [gone, kept], keys=[key]) as book:
+        _open_proposal(book.connection, proposal_id)  # nobody else has decided it meanwhile
+        _merge(book, gone, kept, key=key, actor=actor, reason=reason or "a proposal was accepted")
     return gone, kept
 
 
@@ -102,14 +84,17 @@ def reject(database: Database, proposal_id: str, *, actor: str, reason: str, now
         proposals.decide(tx, proposal_id, "rejected", actor=actor, reason=reason, now=now)
 
 
-def _merge(hub: Hub, tx: sa.Connection, gone: str, kept: str, *, actor: str, reason: str) -> Settled:
+def _merge(book: Book, gone: str, kept: str, *, key: str, actor: str, reason: str) -> None:
     if gone == kept:
         raise HubError("both are one member")
-    _check(tx, [gone, kept])
-    hands = _Hands(hub, tx, [gone, kept], "merge")
-    hands.book.merge(gone, kept, key=hands.key, actor=actor, reason=reason)
-    hands.directory.merge(gone, kept, key=hands.key, event_id=None, actor=actor, reason=reason)
-    return hands.settle()
+    _check(book.connection, [gone, kept])
+    book.merge(gone, kept, key=key, actor=actor, reason=reason)
+    directory = Directory.open(book.connection, (), match=(), enrol=False, now=book.now)
+    directory.merge(gone, kept, key=key, event_id=None, actor=actor, reason=reason)
+
+
+def _key(word: str) -> str:
+    return f"{word}:by-hand/{new_id()}"
 
 
 def _open_proposal(tx: sa.Connection, proposal_id: str) -> proposals.Proposal:

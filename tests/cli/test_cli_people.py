@@ -72,6 +72,26 @@ def test_proposals_are_listed_and_rejected(two):
     assert refused.out == "hub: there is no proposal nonsense; `hub members proposals list` shows them"
 
 
+def test_two_become_one_by_a_proposal_and_two_again(two):
+    hub, anna, namesake = two
+    (row,) = hub("members", "proposals", "list", "--json").rows
+    done = hub("members", "proposals", "accept", row["id"], "--as", "staff:ida", "--keep", namesake)
+    assert done.out.startswith(
+        f"member {anna} is merged into {namesake}; to take it back: hub members unmerge"
+    )
+    assert hub("members", "show", "standard_webhooks:brew-1001", "--json").rows[0]["id"] == namesake
+    assert hub("members", "show", anna, "--json").rows[0]["state"] == "merged"
+
+    apart = hub("members", "unmerge", anna, "--as", "staff:ida", "--reason", "mother and daughter")
+    assert apart.out == f"member {anna} is apart from {namesake} again\n"
+    assert hub("members", "show", "standard_webhooks:brew-1001", "--json").rows[0]["id"] == anna
+    assert hub("members", "unmerge", anna, "--as", "staff:ida").status == 1
+
+    by_hand = hub("members", "merge", "standard_webhooks:brew-1002", anna, "--as", "staff:ida")
+    assert by_hand.out.startswith(f"member {namesake} is merged into {anna}")
+    assert hub("ledger", "verify").status == 0
+
+
 def test_a_member_is_exported_as_json(two):
     hub, anna, _ = two
     whole = json.loads(hub("members", "export", ANNA["email"]).out)

@@ -122,6 +122,24 @@ def test_a_wallet_says_who_bears_a_debt():
     assert [of.debt_policy(wallet) for wallet in ("beans", "status", "gone")] == ["waive", "allow", "allow"]
 
 
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("clamp", "clamp"),
+        ("own_lot_only", "own_lot_only"),
+        ("{repay: next_credit}", "allow"),
+        ("{reversal: waive, repay: next_credit}", "waive"),
+    ],
+)
+def test_a_debt_policy_may_say_how_it_is_repaid(written, means):
+    assert program(BASE, wallet=f"{{expiry: never, debt: {written}}}").debt_policy("beans") == means
+
+
+def test_a_wallet_that_only_counts_for_status_is_not_spent():
+    of = program(BASE, wallet="{expiry: never}")
+    assert [of.spends(wallet) for wallet in ("beans", "gone")] == [True, False]
+
+
 def test_a_file_that_is_not_there_says_so(tmp_path):
     with pytest.raises(ConfigError, match=r"program.yaml: cannot be read: No such file"):
         load_program(tmp_path / "program.yaml")
