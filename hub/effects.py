@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, cast
 
 from hub import journal
@@ -295,8 +296,11 @@ def _consent(step: Step, entry: Entry) -> None:
         entry.witness(told)
         return
     change = event.consent
-    for word, valid, what in ((change.purpose, PURPOSES, "purpose"), (change.channel, CHANNELS, "channel")):
-        if word not in valid:
+    # A merchant's own purpose is kept; what looks like ours and is not would let offers go on.
+    purposes = get_close_matches(change.purpose, PURPOSES)
+    words = {"purpose": (change.purpose, purposes), "channel": (change.channel, CHANNELS)}
+    for what, (word, valid) in words.items():
+        if valid and word not in valid:
             hint = did_you_mean(word, valid)
             entry.park(f"consent.{what}: {word!r} is not one that consents are about; {hint}")
             return

@@ -25,7 +25,7 @@ from typing import Any, Literal
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
 
-from hub.money import to_minor
+from hub.money import to_minor, to_minor_rounded
 from hub.sdk.errors import HubError
 from hub.yamlfile import did_you_mean
 
@@ -565,6 +565,8 @@ def _sum(numbers: list[int]) -> int:
 FUNCTIONS = (
     Function("money", ("string", "string"), "int", to_minor),
     Function("money", ("int", "string"), "int", to_minor),
+    Function("rounded", ("string", "string"), "int", to_minor_rounded),
+    Function("rounded", ("int", "string"), "int", to_minor_rounded),
     Function("unix", ("int",), "timestamp", _unix),
     Function("unix", ("string",), "timestamp", _unix),
     Function("unix_ms", ("int",), "timestamp", _unix_ms),
@@ -573,4 +575,4 @@ FUNCTIONS = (
     Function("lower", ("string",), "string", str.lower),
     Function("sum", ("list<int>",), "int", _sum),
 )
-"""What every expression may call: money(amount, currency) to minor units, unix and unix_ms to a time, and so on."""
+"""What every expression may call: money and rounded (amount, currency) to minor units, unix and unix_ms to a time, ..."""

@@ -54,7 +54,7 @@ TRANSACTIONAL = "transactional"
 """What needs nobody's consent: a receipt, a balance somebody asked for."""
 
 PURPOSES = (MEMBERSHIP, MARKETING)
-"""What somebody can agree to: to take part in the programme, and to be sent offers."""
+"""What somebody can agree to: to take part in the programme, and to be sent offers. Others are kept and mean nothing here."""
 
 MEMBER_FACTS: dict[str, str] = {
     "id": "the hub's own id",

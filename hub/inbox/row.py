@@ -14,7 +14,7 @@ import zstandard
 
 from hub.connections import Connection
 from hub.sdk import Webhook
-from hub.sdk.signatures import body_digest
+from hub.sdk.signatures import body_digest, without_secret
 from hub.storage.tables import to_us
 
 LONGEST_ID = 200
@@ -58,7 +58,7 @@ class Row(NamedTuple):
             _delivery_id(connection, webhook) or body_digest(webhook.body).hex(),
             to_us(webhook.received_at),
             webhook.method,
-            webhook.url,
+            without_secret(webhook.url),
             msgspec.json.encode(webhook.headers.only(keep)).decode() if keep else "{}",
             len(webhook.body),
             "waived" if connection.waiver else "verified",

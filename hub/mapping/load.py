@@ -30,7 +30,10 @@ OUTBOUND = {
 _CONNECTION = ("name",)
 _INBOUND_KEYS = {"event": ("id", "type", "at", "account", "test"), "connection": _CONNECTION}
 _OUTBOUND_KEYS = {
-    "member": ("id", "id_here", "ids", "email", "phone", "name", "balance", "pending", "tier", "consents"),
+    "member": (
+        *("id", "id_here", "ids", "email", "phone", "name", "locale"),
+        *("balance", "pending", "tier", "consents"),
+    ),
     "posting": ("id", "kind", "key"),
     "connection": _CONNECTION,
     **TOLD,

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from hub.ids import new_id
 from hub.storage import Lookup, Many
 from hub.storage.tables import consent, consent_change, contact
-from hub.values import CHANNELS, MARKETING
+from hub.values import MARKETING
 
 Place = tuple[str, str, str]
 """(member, purpose, channel)."""
@@ -91,8 +91,11 @@ def restore(connection: sa.Connection, places: Mapping[Place, tuple[bool, dateti
 
 
 def consents(connection: sa.Connection, members: Collection[str]) -> dict[str, dict[str, bool]]:
-    """Return for each member by channel whether marketing is granted, in one query: `member.consents.email`."""
-    allowed = {member: dict.fromkeys(CHANNELS, False) for member in members}
+    """Return for each member by channel whether marketing is granted, in one query: `member.?consents.?email`.
+
+    A channel of which nothing was said is not there: who was never asked and who said no are two things.
+    """
+    allowed: dict[str, dict[str, bool]] = {member: {} for member in members}
     for row in _STANDS(connection, allowed):
         if row.purpose == MARKETING:
             allowed[row.member][row.channel] = bool(row.granted)

@@ -18,7 +18,7 @@ from hub.members.proposals import Alike, Evidence
 from hub.sdk.events import Change, MemberRef
 from hub.storage import Lookup, Many
 from hub.storage.tables import contact, event, hint, identity, member
-from hub.values import CHANNELS, Happening
+from hub.values import Happening
 
 Key = tuple[str, str]
 """(source, value): what an identity is found by."""
@@ -265,7 +265,7 @@ class Directory:
         card: dict[str, Any] = {kind: known.get(kind, "") for kind in CONTACTS}
         card["ids"] = {source: value for source, value in ids.items() if source not in ("email", "phone")}
         card["id"] = member_id
-        card["consents"] = self._consents.get(member_id) or dict.fromkeys(CHANNELS, False)
+        card["consents"] = self._consents.get(member_id, {})
         return card
 
     def flush(self) -> None:

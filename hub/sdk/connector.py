@@ -162,6 +162,10 @@ class Connector:
         """
         raise NotImplementedError
 
+    def address(self, url: str, secret: bytes) -> str:
+        """Return the address the platform is given: with the secret in it where that is all it can send along."""
+        return url
+
     def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
         """Return the headers the platform would send for this body, URL and time: the sender's side.
 

@@ -13,6 +13,7 @@ import msgspec
 import requests
 
 from hub.sdk.errors import Malformed, Rejected, TryLater
+from hub.sdk.times import EPOCH, read_time
 from hub.sdk.webhook import parse_json
 
 TIMEOUT_S = (5.0, 20.0)
@@ -180,11 +181,18 @@ def failure(response: Response, now: datetime) -> TryLater | Rejected:
     return Rejected(reason, response.status)
 
 
-def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds a Retry-After header asks for: a number or an HTTP date, never negative."""
+def retry_after_s(headers: Mapping[str, str], now: datetime, *, reset: str = "") -> float | None:
+    """Return the seconds a Retry-After header asks for: a number or an HTTP date, never negative.
+
+    Args:
+        headers: of the answer.
+        now: aware UTC.
+        reset: a header that tells the Unix time at which the platform counts anew; read where there is no Retry-After.
+    """
     text = headers.get("Retry-After", "").strip()
     if not text:
-        return None
+        anew = read_time(headers.get(reset), EPOCH, "s") if reset else EPOCH
+        return None if anew == EPOCH else max(0.0, (anew - now).total_seconds())
     try:
         return max(0.0, float(text))
     except ValueError:

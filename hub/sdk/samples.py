@@ -28,7 +28,8 @@ class Sample:
 
     def signed(self, connector: Connector, secret: bytes, url: str, at: datetime) -> Webhook:
         """Return the request the platform would send to `url` at `at`."""
-        unsigned = Webhook("POST", url, Headers(self.headers), self.body, at)
+        there = connector.address(url, secret)
+        unsigned = Webhook("POST", there, Headers(self.headers), self.body, at)
         return replace(unsigned, headers=Headers({**self.headers, **connector.sign(unsigned, secret)}))
 
 

@@ -60,8 +60,12 @@ def test_init_knows_the_nearest_connector(tmp_path):
 
 
 VALUES = {
+    "ACTIVECAMPAIGN_API_BASE": "https://brewline.api-us1.com",
+    "LIGHTSPEED_CURRENCY": "EUR",
     "QUICKBOOKS_REALM_ID": "77",
     "QUICKBOOKS_HOME_CURRENCY": "EUR",
+    "WOOCOMMERCE_API_BASE": "https://shop.brewline.example",
+    "TWILIO_ACCOUNT_SID": "AC00000000000000000000000000000b7e",
 }
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -88,6 +89,11 @@ def test_without_an_id_the_body_tells_deliveries_apart(make_inbox):
     inbox = make_inbox()
     outcomes = [inbox.put(row(body=body)) for body in (b"a", b"b", b"a")]
     assert outcomes == ["stored", "stored", "duplicate"]
+
+
+def test_a_secret_in_the_address_is_not_kept():
+    sent = replace(toy.webhook(b"{}"), url="https://points.example.com/webhooks/shop?secret=s3cret&event=a")
+    assert Row.of(SHOP, sent).url == "https://points.example.com/webhooks/shop?secret=***&event=a"
 
 
 @pytest.mark.parametrize(

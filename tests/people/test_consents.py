@@ -59,8 +59,7 @@ def test_words_of_one_transaction_count_in_the_order_in_which_they_were_said(dat
             ("email", False),
             ("sms", True),
         ]
-        allowed = consents(tx, [ME])[ME]
-    assert (allowed["email"], allowed["sms"], allowed["push"]) == (False, True, False)
+        assert consents(tx, [ME]) == {ME: {"email": False, "sms": True}}
 
 
 @pytest.mark.parametrize(
@@ -174,8 +173,8 @@ def test_a_grant_from_an_address_somebody_typed_grants_nothing(people):
             "consent.channel: 'e-mail' is not one that consents are about; did you mean 'email'?",
         ),
         (
-            {"purpose": "profiling"},
-            "consent.purpose: 'profiling' is not one that consents are about; valid: marketing, membership",
+            {"purpose": "marketting"},
+            "consent.purpose: 'marketting' is not one that consents are about; did you mean 'marketing'?",
         ),
     ],
 )
@@ -206,10 +205,18 @@ def test_where_joining_has_to_be_agreed_to_buying_makes_nobody_a_member(open_peo
     people.assert_sound()
 
 
-def test_expressions_read_for_every_channel_whether_offers_are_allowed(people):
+def test_a_purpose_of_the_merchant_s_own_is_kept_and_allows_no_offers(people):
+    anna = people.join(ANNA)
+    people.says(ANNA, granted=True, purpose="group-14")
+    people.buys("A1", ANNA)
+    assert people.events("consent.changed") == [("done", "group-14 by email granted")]
+    assert people.granted(anna) == {}
+    assert people.deliveries("offer") == []
+
+
+def test_expressions_tell_who_said_no_from_who_was_never_asked(people):
     anna = people.join(ANNA)
     people.says(ANNA, granted=True, channel="sms")
+    people.says(ANNA, granted=False, channel="email")
     with people.hub.database.read() as tx:
-        allowed = consents(tx, [anna, ME])
-    assert [channel for channel, granted in allowed[anna].items() if granted] == ["sms"]
-    assert set(allowed[ME].values()) == {False}
+        assert consents(tx, [anna, ME]) == {anna: {"sms": True, "email": False}, ME: {}}

@@ -57,6 +57,21 @@ def test_a_signed_sample_is_the_request_the_platform_sends(folder):
     }
 
 
+def test_a_secret_that_is_part_of_the_address_is_in_the_request(folder):
+    class Desk(Shop):
+        def address(self, url, secret):
+            return f"{url}?secret={secret.decode()}"
+
+        def sign(self, webhook, secret):
+            return {}
+
+    sample, *_ = samples_of(Desk(Settings()), folder)
+    webhook = sample.signed(
+        Desk(Settings()), b"s3", "https://points.example.com/webhooks/desk", datetime.now(UTC)
+    )
+    assert webhook.url == "https://points.example.com/webhooks/desk?secret=s3"
+
+
 def test_samples_lie_next_to_the_module_and_may_be_absent():
     assert folder_of(Shop).parts[-3:] == ("sdk", "samples", "shop")
     assert samples_of(Shop(Settings())) == []
