@@ -99,7 +99,9 @@ def merge(
         posted.append(book.post(come))
     _rehold(book, loser, winner, [hold.id for hold in loser.holds.values() if hold.state == "held"])
     loser.lots.clear()
-    book.remember_merge(Merge(key, loser.member, winner.member, book.now, winner.seq, actor, reason))
+    book.remember_merge(
+        Merge(key, loser.member, winner.member, book.now, loser.seq, winner.seq, actor, reason)
+    )
     book.become(loser, winner)
     return posted
 
@@ -206,8 +208,8 @@ def _refuse_used(book: Book, member: str, asked: Asked) -> None:
 
 
 def _parts(lots: Iterable[Lot]) -> list[tuple[Lot, str, int]]:
-    """Return what is in lots, in an order that a replay finds again."""
-    in_order = sorted(lots, key=lambda lot: lot.name)
+    """Return what is in lots, in the order in which it would be spent: so it repays a debt."""
+    in_order = sorted(lots, key=lambda lot: lot.consumed_in)
     return [
         (lot, bucket, points) for lot in in_order for bucket in BUCKETS if (points := getattr(lot, bucket))
     ]

@@ -72,10 +72,10 @@ def upgrade() -> None:
         sa.Column("survivor", tables.Id, nullable=False),
         sa.Column("at", tables.Instant(), nullable=False),
         sa.Column(
-            "since",
-            sa.Integer(),
-            nullable=False,
-            comment="number of the survivor's last posting of the merge",
+            "gone", sa.Integer(), nullable=False, comment="number of the member's last posting by then"
+        ),
+        sa.Column(
+            "since", sa.Integer(), nullable=False, comment="number of the survivor's last posting by then"
         ),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
