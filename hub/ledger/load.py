@@ -339,15 +339,17 @@ _CHANGES = Lookup(
 # --- merges: few, and read one by one ----------------------------------------------------------------------
 
 
-def last_merge(connection: sa.Connection, key: str, member_id: str) -> Merge | None:
-    """Return the merge of a key, or the last one of a member."""
-    this = member_merge.c.key == key if key else member_merge.c.member == member_id
-    latest = (
-        sa.select(member_merge)
-        .where(this)
-        .order_by(member_merge.c.undone_by.is_not(None), member_merge.c.gone.desc(), member_merge.c.at.desc())
-    )
-    row = connection.execute(latest.limit(1)).one_or_none()
+def merge_of(
+    connection: sa.Connection, *, key: str = "", member_id: str = "", undone_by: str = ""
+) -> Merge | None:
+    """Return the merge of a key, the one of a member that counts, or the one that a key has taken back."""
+    if key:
+        this = member_merge.c.key == key
+    elif undone_by:
+        this = member_merge.c.undone_by == undone_by
+    else:
+        this = sa.and_(member_merge.c.member == member_id, member_merge.c.undone_by.is_(None))
+    row = connection.execute(sa.select(member_merge).where(this)).one_or_none()
     return Merge(**row._asdict()) if row else None
 
 

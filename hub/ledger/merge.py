@@ -135,11 +135,13 @@ def unmerge(
     """
     if not (actor.strip() and reason.strip()):
         raise ValueError("taking a merge back has an actor and a reason")
-    done = book.merges(member=member)
-    if done is not None and done.undone_by == key:
+    done = book.merges(undone_by=key)
+    if done is not None:
+        if done.member != member:
+            raise KeyReused(f"{key} was used before, to part {done.member} from {done.survivor}")
         return book.posted_under(key, in_key(key), f"{key}/goodwill", f"{key}/goodwill/in")
-    winner = book.account(member)
-    if done is None or done.undone_by or winner.member == member:
+    done, winner = book.merges(member=member), book.account(member)
+    if done is None:
         raise MergeRefused(f"member {member} is not merged")
     if winner.member != done.survivor:
         raise MergeRefused(f"{done.survivor}, whom {member} became, was merged too: take that back first")

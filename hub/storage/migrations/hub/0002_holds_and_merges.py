@@ -81,6 +81,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("undone_by", sa.Text(), nullable=True, comment="the key of the unmerge"),
         sa.PrimaryKeyConstraint("key"),
+        sa.UniqueConstraint("undone_by"),
         sqlite_with_rowid=False,
     )
     op.create_index("member_merge_member", "member_merge", ["member"])
