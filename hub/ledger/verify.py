@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -157,10 +157,10 @@ _POSTINGS = (
 )
 
 
-def _pages(connection: sa.Connection) -> Iterator[tuple[int, list[Any]]]:
+def _pages(connection: sa.Connection) -> Iterator[tuple[int, Sequence[Any]]]:
     """Walk through all postings member by member, so many in memory at a time."""
     done, statement = 0, _POSTINGS
-    while page := list(connection.execute(statement)):
+    while page := connection.execute(statement).all():
         done += len(page)
         yield done, page
         last = page[-1]
@@ -178,7 +178,7 @@ class _Chains:
         self.members = 0
         self._last: sa.Row[Any] | None = None
 
-    def check(self, connection: sa.Connection, page: list[sa.Row[Any]]) -> None:
+    def check(self, connection: sa.Connection, page: Sequence[Any]) -> None:
         parts = _Parts(connection, page)
         for row in page:
             if self._last is None or self._last.member != row.member:
@@ -214,7 +214,7 @@ class _Chains:
 class _Parts:
     """The legs, lots, moves and awards of a page of postings, and the holds they made."""
 
-    def __init__(self, connection: sa.Connection, page: list[sa.Row[Any]]) -> None:
+    def __init__(self, connection: sa.Connection, page: Sequence[Any]) -> None:
         ids = [row.id for row in page]
         made = [hold_id(row.key) for row in page if row.kind == "hold"]
         self.legs, self.awards, self.lots, self.moves = (
