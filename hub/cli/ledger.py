@@ -188,11 +188,14 @@ def merge_members(
     actor: Actor = "",
     key: Key = "",
 ) -> None:
-    """Let the first member become the second, with all points, holds and debts."""
+    """Let the first member become the second, with all points, holds, debts and vouchers."""
+    from hub.rewards import owners
+
     with _desk(config, key) as desk:
         loser, winner = desk.member(member), desk.member(into)
         with desk.booking(loser, winner) as book:
             posted = book.merge(loser, winner, key=desk.key, actor=actor or _login(), reason=reason)
+            owners.merge(book.connection, loser, winner)
     _tell(posted, nothing=f"{loser} is {winner} now; there were no points to move")
 
 
@@ -205,8 +208,11 @@ def unmerge_member(
     key: Key = "",
 ) -> None:
     """Take a merge back: what is left of the member's own points returns, the rest is goodwill."""
+    from hub.rewards import owners
+
     with _desk(config, key) as desk, desk.booking(who := desk.member(member)) as book:
         posted = book.unmerge(who, key=desk.key, actor=actor or _login(), reason=reason)
+        owners.unmerge(book.connection, who)
     _tell(posted, nothing=f"{who} is a member of its own again; there were no points to move")
 
 
