@@ -114,7 +114,7 @@ def _earn(step: Step, entry: Entry) -> None:
     elif not step.book.earn(
         entry.member,
         fact=event.fact,
-        awards=step.program.price(event, step.about(entry.member)),
+        awards=step.program.price(event, step.about(entry.member)).awards,
         occurred_at=event.occurred_at,
         cause=entry,
         amounts=amounts_of(event),

@@ -14,12 +14,15 @@ from typing import Any, Protocol
 import msgspec
 
 from hub.rules.amounts import Amounts, Left, half_up
+from hub.rules.counters import Usage
 from hub.rules.program import Program
 from hub.sdk.errors import PricingError
 from hub.sdk.events import Event, model_of
 
 Points = Mapping[tuple[str, str], int]
 """Points by (rule, wallet)."""
+
+_NO_USAGE: Usage = {}
 
 
 class Told(Protocol):
@@ -56,13 +59,16 @@ class Earned(Amounts, Protocol):
         """The canonical event as plain values, with its name and without the person."""
 
 
-def keep(program: Program, earned: Earned, member: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+def keep(
+    program: Program, earned: Earned, member: Mapping[str, Any], usage: Usage = _NO_USAGE
+) -> dict[tuple[str, str], int]:
     """Return the points each (rule, wallet) of an earning may keep, never more than it gave.
 
     Args:
         program: the version that priced it.
         earned: as the ledger has it, with all that its sources tell about refunds.
-        member: as for `Program.price`.
+        member: as for `Program.price`, as they were when it was priced.
+        usage: the counters as they stood then.
 
     Raises:
         PricingError: the remaining order cannot be priced.
@@ -72,16 +78,17 @@ def keep(program: Program, earned: Earned, member: Mapping[str, Any]) -> dict[tu
     if left == whole:
         return dict(earned.given)
     priced: dict[tuple[str, str], int] = {}
-    if any(program.rules[rule].refund == "recompute" for rule, _ in earned.given) and not left.cancelled:
-        for award in program.price(_restored(earned), member, left):
-            priced[award.rule, award.wallet] = award.points
+    if any(program.measured(rule)[0] == "recompute" for rule, _ in earned.given) and not left.cancelled:
+        for award in program.price(_restored(earned), member, usage, left).awards:
+            at = award.rule, award.wallet
+            priced[at] = priced.get(at, 0) + award.points
     kept = {}
     for (rule_id, wallet), given in earned.given.items():
-        rule = program.rules[rule_id]
-        before, after = whole.of(rule.basis), left.of(rule.basis)
+        mode, basis = program.measured(rule_id)
+        before, after = whole.of(basis), left.of(basis)
         gone = left.cancelled or (not after and bool(before))
         decide = _NOTHING_LEFT if gone else _SOME_LEFT
-        kept[rule_id, wallet] = decide[rule.refund](given, before, after, priced.get((rule_id, wallet), 0))
+        kept[rule_id, wallet] = decide[mode](given, before, after, priced.get((rule_id, wallet), 0))
     return kept
 
 

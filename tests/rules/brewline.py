@@ -48,7 +48,7 @@ def purchase(
 
 def points(of: Program, event: Any, member: dict[str, Any] = NOBODY, **left: Any) -> dict[str, int]:
     """The points by rule; every wallet of a rule has the same."""
-    return {award.rule: award.points for award in of.price(event, member, **left)}
+    return {award.rule: award.points for award in of.price(event, member, **left).awards}
 
 
 @dataclass

@@ -49,7 +49,10 @@ def test_all_problems_of_shape_are_told_at_once_each_with_its_place():
             "write 90 days, 12 months or 2 years"
         ),
         "program.yaml:5:46: wallets.beans.debt: Input should be 'allow' or 'waive'",
-        "program.yaml:6:20: wallets.status.expiry: write never, or {rolling: 12 months}, or with round_to: end_of_month",
+        (
+            "program.yaml:6:20: wallets.status.expiry: write never, {rolling: 12 months}, {fixed: [12-31]}, "
+            "{calendar: end_of_year} or {inactivity: 12 months}; see docs/program.md for round_to, at_least and plus"
+        ),
         "program.yaml:10:20: earning.0.rate.points: Input should be greater than 0",
         "program.yaml:10:28: earning.0.rate.per: '1.00' is not an amount with its currency: write 1.00 EUR",
         (
@@ -71,8 +74,8 @@ def test_all_problems_between_the_parts_are_told_at_once_too():
     )
     assert problems(wrong) == [
         "program.yaml:8:25: nothing can be earned on 'purchase.payed' (did you mean 'purchase.paid'?)",
-        "program.yaml:9:5: rule 'both' needs either `rate` or `points`",
-        "program.yaml:10:5: rule 'base' needs either `rate` or `points`",
+        "program.yaml:9:5: rule 'both' needs either `rate` or `points`, or `multiply_pct`",
+        "program.yaml:10:5: rule 'base' needs either `rate` or `points`, or `multiply_pct`",
         "program.yaml:10:10: another rule is named 'base' (postings name rules: give it its own)",
         "program.yaml:11:62: no wallet is named 'bean' (did you mean 'beans'?)",
         (

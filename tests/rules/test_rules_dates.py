@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hub.rules.times import Rolling, parse_length
+from hub.rules.times import Rolling, Span, parse_length
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -36,7 +36,7 @@ def at(text, zone=BERLIN):
     ],
 )
 def test_expiry_is_counted_on_the_calendar_of_the_programme(span, earned, expires):
-    assert Rolling.parse(span, end_of_month=False).after(at(earned), BERLIN) == at(expires)
+    assert Rolling(Span.parse(span)).after(at(earned), BERLIN) == at(expires)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_expiry_is_counted_on_the_calendar_of_the_programme(span, earned, expire
     ],
 )
 def test_expiry_can_wait_for_the_end_of_the_month(span, earned, expires):
-    assert Rolling.parse(span, end_of_month=True).after(at(earned), BERLIN) == at(expires)
+    assert Rolling(Span.parse(span), "end_of_month").after(at(earned), BERLIN) == at(expires)
 
 
 def test_the_month_is_the_programme_s_and_not_that_of_utc():
     """Half past eleven in the evening of 31 March in New York is April in UTC."""
-    month = Rolling.parse("1 month", end_of_month=True)
+    month = Rolling(Span.parse("1 month"), "end_of_month")
     new_york = ZoneInfo("America/New_York")
     late = at("2026-03-31T23:30", new_york)
     assert late.month == 4
@@ -65,13 +65,13 @@ def test_the_month_is_the_programme_s_and_not_that_of_utc():
 
 def test_a_time_the_clocks_leap_over_is_taken_before_the_leap():
     """On 28 March 2027 in Berlin the clocks go from 02:00 to 03:00; 02:30 is not there."""
-    expires = Rolling.parse("1 month", end_of_month=False).after(at("2027-02-28T02:30"), BERLIN)
+    expires = Rolling(Span.parse("1 month")).after(at("2027-02-28T02:30"), BERLIN)
     assert expires == datetime(2027, 3, 28, 1, 30, tzinfo=UTC)  # 03:30 on the wall
 
 
 def test_of_a_time_the_clocks_show_twice_the_first_counts():
     """On 25 October 2026 in Berlin 02:30 comes at 00:30 UTC and again at 01:30 UTC."""
-    expires = Rolling.parse("1 month", end_of_month=False).after(at("2026-09-25T02:30"), BERLIN)
+    expires = Rolling(Span.parse("1 month")).after(at("2026-09-25T02:30"), BERLIN)
     assert expires == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_span_of_the_calendar_is_refused(span):
     with pytest.raises(
         ValueError, match="is not a span of the calendar: write 90 days, 12 months or 2 years"
     ):
-        Rolling.parse(span, end_of_month=False)
+        Rolling(Span.parse(span))
 
 
 @pytest.mark.parametrize(

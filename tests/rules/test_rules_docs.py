@@ -23,7 +23,7 @@ TABLE = re.findall(r"^\| (\d+\.\d\d) \| (\d+)[^|]* \| (\d+) \|$", PAGE, re.MULTI
 
 def test_the_whole_file_gives_what_the_page_says():
     of = parse_program(WHOLE.encode(), "program.md")
-    awards = of.price(purchase(4299), NOBODY)
+    awards = of.price(purchase(4299), NOBODY).awards
     assert [(award.wallet, award.points, (award.available_at - NOON).days) for award in awards] == [
         ("beans", 42, 14),
         ("status", 42, 14),

@@ -77,7 +77,7 @@ def test_every_rule_of_a_trigger_gives_its_own_points():
 
 def test_a_rule_credits_the_first_wallet_unless_it_names_its_own():
     both = "{id: extra, trigger: purchase.paid, points: 5, credit: [status, beans]}"
-    awards = program(BASE, both).price(purchase(), NOBODY)
+    awards = program(BASE, both).price(purchase(), NOBODY).awards
     assert [(a.rule, a.wallet, a.points) for a in awards] == [
         ("base", "beans", 42),
         ("extra", "status", 5),
@@ -87,12 +87,12 @@ def test_a_rule_credits_the_first_wallet_unless_it_names_its_own():
 
 def test_an_award_has_its_dates_counted_from_when_it_happened():
     rule = '{id: base, trigger: purchase.paid, rate: {points: 1, per: "1.00 EUR"}, pending: 14 days}'
-    awards = program(rule, wallet="{expiry: {rolling: 90 days}}").price(purchase(), NOBODY)
+    awards = program(rule, wallet="{expiry: {rolling: 90 days}}").price(purchase(), NOBODY).awards
     assert [a.available_at for a in awards] == [NOON + timedelta(days=14)]
     assert [a.expires_at for a in awards] == [
         NOON.replace(month=6, day=8, hour=10)
     ]  # 13:00 there, by summer time
-    assert program(BASE).price(purchase(), NOBODY)[0].expires_at is None
+    assert program(BASE).price(purchase(), NOBODY).awards[0].expires_at is None
 
 
 @pytest.mark.parametrize(
