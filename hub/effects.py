@@ -8,14 +8,19 @@ from typing import Any, cast
 
 from hub import journal
 from hub.facts import Conflict, Facts
+from hub.ids import new_id
 from hub.journal import Entry
 from hub.ledger import Book, Earning, earn_key, settle_key
 from hub.members import Directory
-from hub.rules import Program, amounts_of, refunds
+from hub.rules import Key, Priced, Program, Tried, Used, amounts_of, refunds
 from hub.sdk.errors import KeyReused, PricingError
 from hub.sdk.events import Event, MemberMerged, MemberRef, PurchaseRefunded
+from hub.usage import Pin, Usage
 from hub.values import Happening
 from hub.versions import Programs
+
+LONGEST_REASON = 500
+"""Characters."""
 
 
 @dataclass
@@ -31,6 +36,7 @@ class Step:
     book: Book
     facts: Facts
     directory: Directory
+    usage: Usage
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
 
@@ -83,6 +89,31 @@ def origins(entries: list[Entry], facts: Facts) -> set[str]:
     }
 
 
+def counters(
+    programs: Programs, entries: list[Entry], book: Book, facts: Facts
+) -> tuple[set[tuple[str, Key]], set[str]]:
+    """Return the counters of rules that these events may change, by member; and the earnings they may reprice."""
+    wanted: set[tuple[str, Key]] = set()
+    if programs.remember:
+        for entry in entries:
+            event = event_of(entry)
+            if entry.member:
+                wanted |= {(entry.member, key) for key in programs.at(event.occurred_at).keys(event)}
+    repriced = set()
+    for fact in origins(entries, facts):
+        earning = book.earning(fact)
+        program = programs.pinned(earning.program_version) if earning else None
+        if earning is None or program is None or not program.remembers:
+            continue
+        repriced.add(fact)
+        wanted |= {
+            (earning.member, key)
+            for rule, wallet in earning.lines
+            for key in program.counted(rule, {wallet: 0}, earning.occurred_at, 0)
+        }
+    return wanted, repriced
+
+
 def keys(entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
     facts = [event_of(entry).fact for entry in entries]
@@ -101,7 +132,7 @@ def _earn(step: Step, entry: Entry) -> None:
         entry.witness(told)
         step.learn(entry, told)
         return
-    if event.name not in step.program.triggers:
+    if event.name not in (program := step.programs.at(event.occurred_at)).triggers:
         entry.reason = f"no rule earns on {event.name}"
     elif entry.member is None and step.directory.find(entry.connection, event.member):
         # Whoever it is proves so later in this very transaction, which comes first.
@@ -111,17 +142,52 @@ def _earn(step: Step, entry: Entry) -> None:
         step.directory.leave_hints(entry.connection, event.member, entry.id)
         entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
         return
-    elif not step.book.earn(
-        entry.member,
+    else:
+        _price(step, entry, program, entry.member)
+    step.learn(entry, event.fact)
+
+
+def _price(step: Step, entry: Entry, program: Program, member: str) -> None:
+    """Post what the programme gives for an event, and remember what it counts."""
+    event, about = event_of(entry), step.about(member)
+    used = step.usage.of(member, program.keys(event))
+    priced = program.price(event, about, used)
+    before = len(step.book.posted)
+    posted = step.book.earn(
+        member,
         fact=event.fact,
-        awards=step.program.price(event, step.about(entry.member)).awards,
+        awards=priced.awards,
         occurred_at=event.occurred_at,
         cause=entry,
         amounts=amounts_of(event),
         data=journal.plain(event),
-    ):
-        entry.reason = "no rule gives points for it"
-    step.learn(entry, event.fact)
+        version=program.hash,
+    )
+    if posted is None:
+        entry.reason = _why_nothing(program.price(event, about, used, trace=True).trace)
+    elif len(step.book.posted) == before:
+        return  # it was posted, and counted, before
+    elif program.pins(event.name):
+        reads = program.reads_of_member(event.name)
+        facts = about if reads is None else {name: about[name] for name in reads & about.keys()}
+        step.usage.pin(event.fact, Pin(facts, used))
+    _remember(step, entry, member, priced)
+
+
+def _remember(step: Step, entry: Entry, member: str, priced: Priced) -> None:
+    if priced.counts:
+        step.usage.add(member, priced.counts)
+    step.happened += [
+        Happening(id=new_id(), trigger=reached.trigger, member=member, data=reached.data, event=entry.id)
+        for reached in priced.reached
+    ]
+
+
+def _why_nothing(trace: list[Tried]) -> str:
+    """Return why an event earned nothing, as far as it fits: its counters and facts are different ones later."""
+    said = "; ".join(f"{tried.rule}: {tried.said}" for tried in trace)
+    reason = f"no rule gives points for it: {said}" if said else "no rule gives points for it"
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 3]}..."
 
 
 def _win(step: Step, entry: Entry) -> None:
@@ -187,9 +253,17 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     event = event_of(entry)
     entry.member = earning.member
     program = step.programs.pinned(earning.program_version)
+    pin = step.usage.pinned(earning.fact) or Pin(step.about(earning.member), {})
+    keep = refunds.keep(program, earning, pin.member, pin.usage)
+    counts: dict[Key, Used] = {}
+    if program.remembers:
+        kept = {at: line.kept for at, line in earning.lines.items()}
+        keys = [key for at in kept for key in program.counted(at[0], {at[1]: 0}, earning.occurred_at, 0)]
+        used = step.usage.of(earning.member, keys)
+        keep, counts = refunds.within(program, kept, keep, used, earning.occurred_at)
     posted = step.book.settle_refunds(
         earning.fact,
-        refunds.keep(program, earning, step.about(earning.member)),
+        keep,
         fact=fact or event.fact,
         occurred_at=event.occurred_at,
         cause=entry,
@@ -197,6 +271,8 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     )
     if posted is None:
         entry.reason = f"{earning.fact} keeps its points"
+    elif counts:
+        step.usage.add(earning.member, counts)
     step.learn(entry, fact or event.fact)
 
 

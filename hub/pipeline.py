@@ -27,6 +27,7 @@ from hub.ledger import Book
 from hub.members import Directory
 from hub.reading import fetch_and_read, read
 from hub.sdk import Answer, Webhook
+from hub.usage import Usage
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -140,11 +141,13 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
         origins=effects.origins(live, facts),
         keys=effects.keys(live),
     )
-    step = effects.Step(hub.programs, book, facts, directory)
+    usage = Usage.open(tx, *effects.counters(hub.programs, live, book, facts))
+    step = effects.Step(hub.programs, book, facts, directory, usage)
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
     book.flush(tx)
+    usage.flush()
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)

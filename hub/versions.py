@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from hub.clock import Clock, system_clock
 from hub.rules import Program, parse_program
 from hub.sdk import HubError
 from hub.storage import Database, insert_new
-from hub.storage.tables import version
+from hub.storage.tables import activation, version
+
+MOST = 1000
+"""Versions looked at to find those that still count for something."""
 
 
 def remember(database: Database, kind: str, path: Path, digest: str, now: datetime) -> None:
@@ -23,19 +28,80 @@ def remember(database: Database, kind: str, path: Path, digest: str, now: dateti
 
 
 class Programs:
-    """The programme that counts now, and every earlier one a posting was priced with."""
+    """The programme that counts now, every earlier one a posting was priced with, and which counts for when.
 
-    def __init__(self, database: Database, current: Program) -> None:
+    A file that says `active_from` counts for what happened since then, and leaves what happened before to the file
+    that counted before it. A file that says nothing counts for all that is priced since it was loaded, so that a
+    mended file also counts for the events that the faulty one parked.
+    """
+
+    def __init__(self, database: Database, current: Program, clock: Clock = system_clock) -> None:
         self._database = database
+        self._clock = clock
         self._lock = threading.Lock()
         self._known = {current.hash: current}
-        self.current = current
+        self._history = (current, *self._before(current))
+        self._activate(current)
+
+    @property
+    def newest(self) -> Program:
+        """The programme that was loaded last; it may count from a later date on only."""
+        return self._history[0]
+
+    @property
+    def current(self) -> Program:
+        """The programme that counts now."""
+        newest = self._history[0]
+        return newest if newest.active_from is None else self.at(self._clock())
+
+    @property
+    def remember(self) -> bool:
+        """Whether any that may count looks at members or counters."""
+        return any(program.remembers for program in self._history)
+
+    def at(self, moment: datetime) -> Program:
+        """Return the programme that counts for what happened at `moment`."""
+        for program in self._history:
+            if program.active_from is None or program.active_from <= moment:
+                return program
+        return self._history[-1]  # there never was an earlier one
 
     def set(self, program: Program) -> None:
-        """Let a programme count from now on."""
+        """Let a programme count from now on, or from its date on."""
         with self._lock:
             self._known[program.hash] = program
-            self.current = program
+            earlier = [each for each in self._history if each.hash != program.hash]
+            self._history = (program, *(earlier if program.active_from else []))
+        self._activate(program)
+
+    def _before(self, current: Program) -> Iterator[Program]:
+        """Yield the programmes that counted before one that begins at a date: the latest first."""
+        if current.active_from is None:
+            return
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(activation).order_by(activation.c.n.desc()).limit(MOST)).all()
+        seen = {current.hash}
+        for row in rows:
+            if row.hash in seen:
+                continue
+            seen.add(row.hash)
+            yield self.pinned(row.hash)
+            if row.active_from is None:
+                return
+
+    def _activate(self, program: Program) -> None:
+        """Note that a programme counts, where it is not the one that did already."""
+        with self._database.write() as connection:
+            latest = sa.select(activation.c.n, activation.c.hash).order_by(activation.c.n.desc()).limit(1)
+            last = connection.execute(latest).one_or_none()
+            if last is None or last.hash != program.hash:
+                row = {
+                    "n": last.n + 1 if last else 1,
+                    "hash": program.hash,
+                    "loaded_at": self._clock(),
+                    "active_from": program.active_from,
+                }
+                connection.execute(insert_new(connection, activation).values(row).on_conflict_do_nothing())
 
     def pinned(self, digest: str) -> Program:
         """Return the programme with this hash.

@@ -36,7 +36,7 @@ LAYERS: list[set[str]] = [
         "hub.journal",
         "hub.facts",
     },
-    {"hub.config", "hub.plugins", "hub.versions", "hub.metrics", "hub.intake", "hub.sending"},
+    {"hub.config", "hub.plugins", "hub.versions", "hub.usage", "hub.metrics", "hub.intake", "hub.sending"},
     {"hub.effects", "hub.reading", "hub.fanout", "hub.why", "hub.trying"},
     {"hub.pipeline", "hub.housekeeping"},
     {"hub.engine"},

@@ -39,6 +39,7 @@ class Program:
         spendable: the wallet whose balance is meant when none is named.
         rules: by id.
         totalled: wallets whose earnings milestones look at.
+        remembers: some rule looks at the member or at counters.
         file: all that the file says.
     """
 
@@ -71,6 +72,7 @@ class Program:
         self._environments = {trigger: environment(trigger) for trigger in (*self.triggers, EARNED)}
         self._reads = {trigger: self._read_by(trigger) for trigger in self.triggers}
         self._keys = {trigger: self._counted_on(trigger) for trigger in self.triggers}
+        self.remembers = any(self.pins(trigger) for trigger in self.triggers)
         self._measured_by = {each.rule.id: self._measure(each) for each in compiled}
 
     def waives_debt(self, wallet: str) -> bool:
@@ -146,9 +148,17 @@ class Program:
             counted[key_of(f"wallet/{wallet}", "ever", at, self.zone)] = Used(wallets[wallet], times)
         return counted
 
-    def room(self, rule: str, usage: Usage, at: datetime) -> int | None:
-        """Return how many more points the caps and budgets over periods leave a rule; None: any number."""
-        limits = [limit for limit in self._compiled[rule].limits if limit.period]
+    def room(self, rule: str, usage: Usage, at: datetime, *, again: bool) -> int | None:
+        """Return how many more points the caps and budgets over periods leave a rule; None: any number.
+
+        Args:
+            again: this is one of the times that are counted already.
+        """
+        limits = [
+            limit
+            for limit in self._compiled[rule].limits
+            if limit.period and not (again and limit.what == "times")
+        ]
         return Counters(usage, at, self.zone).room(limits)[0]
 
     def measured(self, rule: str) -> tuple[str, str]:

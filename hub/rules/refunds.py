@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from fractions import Fraction
 from typing import Any, Protocol
 
 import msgspec
 
 from hub.rules.amounts import Amounts, Left, half_up
-from hub.rules.counters import Usage
+from hub.rules.counters import NOTHING, Key, Usage, Used
 from hub.rules.program import Program
 from hub.sdk.errors import PricingError
 from hub.sdk.events import Event, model_of
@@ -90,6 +91,40 @@ def keep(
         decide = _NOTHING_LEFT if gone else _SOME_LEFT
         kept[rule_id, wallet] = decide[mode](given, before, after, priced.get((rule_id, wallet), 0))
     return kept
+
+
+def within(
+    program: Program, before: Points, keep: Points, usage: Usage, at: datetime
+) -> tuple[dict[tuple[str, str], int], dict[Key, Used]]:
+    """Return what may be kept under the caps and budgets as they are now, and what that changes in the counters.
+
+    What goes back makes room. What comes back (a cancellation is taken back) needs room: others may have used it.
+
+    Args:
+        program: the version that priced the earning.
+        before: points each (rule, wallet) keeps now.
+        keep: points each may keep.
+        usage: the counters now.
+        at: when the purchase occurred.
+    """
+    may = {pair: keep.get(pair, 0) for pair in before}
+    used, changes = dict(usage), dict[Key, Used]()
+    for rule in dict.fromkeys(rule for rule, _ in before):
+        pairs = [pair for pair in before if pair[0] == rule]
+        had, has = (max(points[pair] for pair in pairs) for points in (before, may))
+        if has > had:
+            room = program.room(rule, used, at, again=had > 0)
+            for pair in pairs if room is not None else ():
+                may[pair] = min(may[pair], before[pair] + (room or 0))
+            has = max(may[pair] for pair in pairs)
+        wallets = {wallet: may[rule, wallet] - before[rule, wallet] for _, wallet in pairs}
+        if not any(wallets.values()):
+            continue
+        times = (has > 0) - (had > 0)
+        for key, more in program.counted(rule, wallets, at, times).items():
+            used[key] = used.get(key, NOTHING).plus(more)
+            changes[key] = changes.get(key, NOTHING).plus(more)
+    return may, changes
 
 
 Decide = Callable[[int, Fraction, Fraction, int], int]

@@ -1,8 +1,62 @@
 """What rules remember."""
 
+import sqlalchemy as sa
+from alembic import op
+
+from hub.storage import tables
+
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
-    pass
+    op.create_table(
+        "usage",
+        sa.Column("owner", tables.Id, nullable=False, comment="the member; PROGRAMME: all members together"),
+        sa.Column(
+            "name",
+            sa.Text(),
+            nullable=False,
+            comment="a rule's id, campaign/advent, wallet/beans, streak/...",
+        ),
+        sa.Column(
+            "period",
+            sa.Text(),
+            nullable=False,
+            comment="2026-11-25, 2026-W48, 2026-11, 2026, ever, all",
+        ),
+        sa.Column("points", tables.Big, nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("marks", sa.Text(), server_default="", nullable=False, comment="the days of a streak"),
+        sa.CheckConstraint("points >= 0 and times >= 0"),
+        sa.PrimaryKeyConstraint("owner", "name", "period"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "pinned",
+        sa.Column("fact", sa.Text(), nullable=False, comment="canonical fact key of the earning"),
+        sa.Column(
+            "member", tables.Json, nullable=False, comment="the facts of the member that its rules read"
+        ),
+        sa.Column(
+            "usage",
+            tables.Json,
+            nullable=False,
+            comment="[[name, period, points, times, marks]] before it",
+        ),
+        sa.PrimaryKeyConstraint("fact"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "activation",
+        sa.Column("n", tables.Big, nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False, comment="the version of the programme"),
+        sa.Column("loaded_at", tables.Instant(), nullable=False),
+        sa.Column(
+            "active_from",
+            tables.Instant(),
+            nullable=True,
+            comment="null: it counts for all that is priced since it was loaded",
+        ),
+        sa.PrimaryKeyConstraint("n"),
+    )
