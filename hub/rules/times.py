@@ -105,16 +105,19 @@ class Fixed:
         Raises:
             ValueError: there is no such day.
         """
-        found = set()
+        if not days:
+            raise ValueError("write one day of the year or more: [12-31]")
+        found: set[tuple[int, int]] = set()
         for text in days:
             match = re.fullmatch(r"(\d\d)-(\d\d)", str(text))
             try:
-                found.add(date(2028, *map(int, match.groups())).timetuple()[1:3] if match else None)
+                if match is None:
+                    raise ValueError
+                day = date(2028, int(match[1]), int(match[2]))  # a leap year
             except ValueError:
-                found.add(None)
-            if not days or None in found:
-                raise ValueError(f"{text!r} is not a day of the year: write 12-31")
-        return cls(tuple(sorted(found)), at_least)  # type: ignore[arg-type]
+                raise ValueError(f"{text!r} is not a day of the year: write 12-31") from None
+            found.add((day.month, day.day))
+        return cls(tuple(sorted(found)), at_least)
 
     def after(self, at: datetime, zone: ZoneInfo) -> datetime:
         """As `Rolling.after`."""

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import msgspec
 import pytest
-from brewline import NOBODY, NOON, Earned, Told, program, purchase, text
+from brewline import NOBODY, NOON, Earned, Till, Told, berlin, program, purchase, till
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.rules import Program, Used, parse_program
+from hub.rules import Used
 from hub.rules.refunds import keep, within
 
 RATE = 'trigger: purchase.paid, rate: {points: 1, per: "1.00 EUR"}'
-
-
-@dataclass
-class Till:
-    """A programme with a memory: what `hub.usage` does in the database, in a dict. One member."""
-
-    of: Program
-    used: dict[tuple[str, str], Used] = field(default_factory=dict)
-
-    def buy(self, net: int = 10000, at: datetime = NOON, member: Any = NOBODY) -> dict[str, tuple[int, int]]:
-        """Return (wanted, given) by rule."""
-        priced = self.of.price(purchase(net, net, at=at), member, self.used)
-        self.add(priced.counts)
-        self.reached = [(each.trigger, each.data) for each in priced.reached]
-        return {award.rule: (award.wanted, award.points) for award in priced.awards}
-
-    def add(self, counts):
-        for key, more in counts.items():
-            assert key in self.of.keys(purchase()) or key[1] != "ever", "a counter that nobody read"
-            self.used[key] = self.used.get(key, Used()).plus(more)
-
-
-def till(*rules: str, campaigns: str = "") -> Till:
-    source = text(*rules).replace("earning:", f"campaigns: {campaigns or '{}'}\nearning:")
-    return Till(parse_program(source.encode(), "program.yaml"))
-
-
-def berlin(stamp: str) -> datetime:
-    """A time in Berlin's winter."""
-    return datetime.fromisoformat(f"{stamp}+01:00").astimezone(UTC)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +21,31 @@ def berlin(stamp: str) -> datetime:
     [
         # 100 points each time, on these days (hours, minutes) of Berlin
         ("{per_event: 60}", ["2026-11-25T10:00", "2026-11-25T11:00"], [60, 60]),
-        ("{per_member_day: 150}", ["2026-11-25T10:00", "2026-11-25T23:59", "2026-11-26T00:00"], [100, 50, 100]),
-        ("{per_member_week: 150}", ["2026-11-23T00:00", "2026-11-29T23:59", "2026-11-30T00:00"], [100, 50, 100]),
-        ("{per_member_month: 150}", ["2026-11-01T00:00", "2026-11-30T23:59", "2026-12-01T00:00"], [100, 50, 100]),
-        ("{per_member_year: 150}", ["2026-01-01T00:00", "2026-12-31T23:59", "2027-01-01T00:00"], [100, 50, 100]),
-        ("{per_member_ever: 150}", ["2026-01-01T00:00", "2027-12-31T23:59", "2030-01-01T00:00"], [100, 50, 0]),
+        (
+            "{per_member_day: 150}",
+            ["2026-11-25T10:00", "2026-11-25T23:59", "2026-11-26T00:00"],
+            [100, 50, 100],
+        ),
+        (
+            "{per_member_week: 150}",
+            ["2026-11-23T00:00", "2026-11-29T23:59", "2026-11-30T00:00"],
+            [100, 50, 100],
+        ),
+        (
+            "{per_member_month: 150}",
+            ["2026-11-01T00:00", "2026-11-30T23:59", "2026-12-01T00:00"],
+            [100, 50, 100],
+        ),
+        (
+            "{per_member_year: 150}",
+            ["2026-01-01T00:00", "2026-12-31T23:59", "2027-01-01T00:00"],
+            [100, 50, 100],
+        ),
+        (
+            "{per_member_ever: 150}",
+            ["2026-01-01T00:00", "2027-12-31T23:59", "2030-01-01T00:00"],
+            [100, 50, 0],
+        ),
         ("{times_per_day: 1}", ["2026-11-25T10:00", "2026-11-25T23:59", "2026-11-26T00:00"], [100, 0, 100]),
         ("{times_per_week: 2}", ["2026-11-23T00:00", "2026-11-24T10:00", "2026-11-29T23:59"], [100, 100, 0]),
         ("{times_per_month: 1}", ["2026-11-01T00:00", "2026-11-30T23:59", "2026-12-01T00:00"], [100, 0, 100]),
@@ -73,7 +61,9 @@ def berlin(stamp: str) -> datetime:
 )
 def test_a_cap_leaves_what_it_has_room_for(caps, days, given):
     shop = till(f"{{id: base, {RATE}, caps: {caps}}}")
-    assert [shop.buy(at=berlin(day)).get("base", (100, 0)) for day in days] == [(100, points) for points in given]
+    assert [shop.buy(at=berlin(day)).get("base", (100, 0)) for day in days] == [
+        (100, points) for points in given
+    ]
 
 
 def test_periods_are_those_in_which_it_happened_whenever_it_is_told():
@@ -112,8 +102,13 @@ def test_of_rules_that_exclude_each_other_one_without_room_steps_aside():
     shop = till(capped, "{id: other, trigger: purchase.paid, points: 5, stack: best_of}")
     assert [shop.buy(), shop.buy()] == [{"capped": (9, 9)}, {"other": (5, 5)}]
     spent = '{id: spent, trigger: purchase.paid, multiply_pct: "300", stack: best_of, budget: {points: 10}}'
-    shop = till(f"{{id: base, {RATE}}}", spent, '{id: x, trigger: purchase.paid, multiply_pct: "200", stack: best_of}')
-    assert [shop.buy(500), shop.buy(500)] == [{"base": (5, 5), "spent": (10, 10)}, {"base": (5, 5), "x": (5, 5)}]
+    shop = till(
+        f"{{id: base, {RATE}}}", spent, '{id: x, trigger: purchase.paid, multiply_pct: "200", stack: best_of}'
+    )
+    assert [shop.buy(500), shop.buy(500)] == [
+        {"base": (5, 5), "spent": (10, 10)},
+        {"base": (5, 5), "x": (5, 5)},
+    ]
 
 
 def test_points_for_several_wallets_count_once():
@@ -196,7 +191,10 @@ STEPS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 10_000), st.boolean
 def test_caps_are_never_exceeded_and_counters_are_what_is_kept_in_any_order(steps):
     """Purchases, refunds of a part, cancellations and their opposite, in any order."""
     caps = "caps: {per_member_day: 150, times_per_day: 3, per_campaign: 220}"
-    shop = till(f"{{id: base, {RATE}, {caps}}}", '{id: twice, trigger: purchase.paid, multiply_pct: "150", budget: {points: 60}}')
+    shop = till(
+        f"{{id: base, {RATE}, {caps}}}",
+        '{id: twice, trigger: purchase.paid, multiply_pct: "150", budget: {points: 60}}',
+    )
     receipts: list[Receipt] = []
     for which, amount, cancelled in steps:
         if which >= len(receipts):

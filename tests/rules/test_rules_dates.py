@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from brewline import BASE, NOBODY, program, purchase
 
 from hub.rules.times import Rolling, Span, parse_length
 
@@ -102,3 +103,41 @@ def test_a_pending_time_is_counted_in_hours_whatever_the_clocks_do(text, expecte
 def test_what_is_no_length_of_time_is_refused(text):
     with pytest.raises(ValueError, match="is not a length of time"):
         parse_length(text)
+
+
+EXPIRIES = [
+    ("{fixed: [12-31]}", "2026-03-10T12:00", "2027-01-01T00:00"),
+    ("{fixed: [12-31]}", "2026-12-31T23:59", "2027-01-01T00:00"),
+    ("{fixed: [12-31]}", "2027-01-01T00:00", "2028-01-01T00:00"),
+    ("{fixed: [06-30, 12-31]}", "2026-03-10T12:00", "2026-07-01T00:00"),
+    ("{fixed: [12-31, 06-30]}", "2026-07-01T00:00", "2027-01-01T00:00"),
+    # 10 March to 30 June is less than six months: the next date counts.
+    ("{fixed: [06-30, 12-31], at_least: 6 months}", "2026-03-10T12:00", "2027-01-01T00:00"),
+    ("{fixed: [02-29]}", "2026-03-10T12:00", "2027-03-01T00:00"),  # 2027 has no 29 February: the 28th is over
+    ("{fixed: [02-29]}", "2027-03-10T12:00", "2028-03-01T00:00"),
+    ("{calendar: end_of_year}", "2026-03-10T12:00", "2027-01-01T00:00"),
+    ("{calendar: end_of_year, plus: 1}", "2026-12-31T23:59", "2028-01-01T00:00"),
+    ("{calendar: end_of_quarter}", "2026-03-31T23:59", "2026-04-01T00:00"),
+    ("{calendar: end_of_quarter}", "2026-04-01T00:00", "2026-07-01T00:00"),
+    ("{calendar: end_of_quarter, plus: 2}", "2026-11-10T12:00", "2027-07-01T00:00"),
+    ("{calendar: end_of_month}", "2026-12-10T12:00", "2027-01-01T00:00"),
+    ("{rolling: 12 months, round_to: end_of_quarter}", "2026-02-10T12:00", "2027-04-01T00:00"),
+    ("{rolling: 90 days, round_to: end_of_year}", "2026-11-10T12:00", "2028-01-01T00:00"),
+    ("{rolling: 12 months, round_to: none}", "2026-02-10T12:00", "2027-02-10T12:00"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expiry", "earned", "expires"), EXPIRIES)
+def test_points_expire_by_the_calendar_of_their_wallet(expiry, earned, expires):
+    of = program(BASE, wallet=f"{{expiry: {expiry}}}")
+    (award,) = of.price(purchase(at=at(earned)), NOBODY).awards
+    assert award.expires_at == at(expires)
+
+
+def test_points_that_end_with_activity_have_no_date_of_their_own():
+    of = program(BASE, wallet="{expiry: {inactivity: 12 months}}")
+    (award,) = of.price(purchase(), NOBODY).awards
+    assert award.expires_at is None
+    ends = of.inactive_after["beans"]
+    assert ends.over(at("2026-02-10T12:00"), BERLIN) == at("2027-02-10T12:00")
+    assert ends.latest(at("2027-02-10T12:00"), BERLIN) > at("2026-02-10T12:00")

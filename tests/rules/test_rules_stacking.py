@@ -78,8 +78,15 @@ def test_factors_multiply_the_fraction_and_the_shares_add_up(rules, net, expecte
 
 def test_each_rule_rounds_in_its_own_way_and_once():
     up = f"{{id: base, {RATE}, round: half_up}}"
-    assert points(program(up, TIER, CAMPAIGN), purchase(1299), GOLD) == {"base": 13, "tier": 6, "campaign": 20}
-    assert points(program(f"{{id: base, {RATE}, round: ceil}}", TIER), purchase(1201), GOLD) == {"base": 13, "tier": 6}
+    assert points(program(up, TIER, CAMPAIGN), purchase(1299), GOLD) == {
+        "base": 13,
+        "tier": 6,
+        "campaign": 20,
+    }
+    assert points(program(f"{{id: base, {RATE}, round: ceil}}", TIER), purchase(1201), GOLD) == {
+        "base": 13,
+        "tier": 6,
+    }
 
 
 def test_a_factor_is_for_all_rates_of_its_trigger_or_for_those_it_names():
@@ -127,7 +134,10 @@ def test_of_rules_that_exclude_each_other_the_best_counts(rules, expected):
     [
         (times("x", "-1"), "rule x: `multiply_pct` gives -1, and 0 to 100,000 percent is wanted"),
         (times("x", "order.net_minor * 1000"), "rule x: `multiply_pct` gives 1000000"),
-        (times("x", "99", ", stack: sum"), "rule x: `multiply_pct` gives 99, and 100 to 100,000 percent is wanted"),
+        (
+            times("x", "99", ", stack: sum"),
+            "rule x: `multiply_pct` gives 99, and 100 to 100,000 percent is wanted",
+        ),
     ],
 )
 def test_a_factor_that_makes_no_sense_parks_the_event(rule, said):
@@ -157,7 +167,11 @@ LINES = [  # 40.00
     ],
 )
 def test_a_rate_may_count_single_lines_and_says_what_each_gave(lines, net, expected):
-    of = program(f'{{id: base, {RATE}, basis: lines, lines: "{lines}"}}' if lines else f"{{id: base, {RATE}, basis: lines}}")
+    of = program(
+        f'{{id: base, {RATE}, basis: lines, lines: "{lines}"}}'
+        if lines
+        else f"{{id: base, {RATE}, basis: lines}}"
+    )
     awards = of.price(purchase(net, lines=LINES), NOBODY).awards
     assert [line for award in awards for line in award.lines] == expected
 
@@ -172,7 +186,11 @@ def test_the_largest_remainder_gets_the_point_that_is_over():
 AMOUNTS = st.lists(st.integers(0, 10_000), min_size=1, max_size=6)
 
 
-@given(amounts=AMOUNTS, percents=st.lists(st.integers(0, 400), max_size=3), rounding=st.sampled_from(["floor", "ceil", "half_up"]))
+@given(
+    amounts=AMOUNTS,
+    percents=st.lists(st.integers(0, 400), max_size=3),
+    rounding=st.sampled_from(["floor", "ceil", "half_up"]),
+)
 def test_lines_add_up_to_their_award_and_awards_to_the_fraction_rounded_once(amounts, percents, rounding):
     lines = [Line(id=str(n), net_minor=net) for n, net in enumerate(amounts)]
     rules = [times(f"x{n}", percent) for n, percent in enumerate(percents)]
@@ -184,11 +202,20 @@ def test_lines_add_up_to_their_award_and_awards_to_the_fraction_rounded_once(amo
     for percent in percents:
         exact *= percent
     scale = 100 ** (len(percents) + 1)
-    once = {"floor": exact // scale, "ceil": -(-exact // scale), "half_up": (2 * exact + scale) // (2 * scale)}[rounding]
+    once = {
+        "floor": exact // scale,
+        "ceil": -(-exact // scale),
+        "half_up": (2 * exact + scale) // (2 * scale),
+    }[rounding]
     assert sum(award.points for award in awards) == once
 
 
-@given(st.permutations([BASE, TIER, CAMPAIGN, "{id: fixed, trigger: purchase.paid, points: 7}", times("half", 50)]), st.integers(0, 10_000))
+@given(
+    st.permutations(
+        [BASE, TIER, CAMPAIGN, "{id: fixed, trigger: purchase.paid, points: 7}", times("half", 50)]
+    ),
+    st.integers(0, 10_000),
+)
 def test_the_order_of_rules_changes_shares_and_never_the_sum(rules, net):
     of = program(*rules)
     assert sum(points(of, purchase(net), GOLD).values()) == net * 150 * 200 * 50 // 100**4 + 7
@@ -203,7 +230,9 @@ def test_rules_that_do_not_know_each_other_give_the_same_in_any_order(rules):
 def test_any_split_of_refunds_ends_at_zero_with_factors_too(net, parts):
     of = program(BASE, TIER, CAMPAIGN)
     event = purchase(net, net)
-    earned = Earned({(a.rule, a.wallet): a.points for a in of.price(event, GOLD).awards}, net_minor=net, gross_minor=net)
+    earned = Earned(
+        {(a.rule, a.wallet): a.points for a in of.price(event, GOLD).awards}, net_minor=net, gross_minor=net
+    )
     earned.data = {"name": event.name, **msgspec.to_builtins(event)}
     kept = []
     for gross in [*itertools.accumulate(parts), max(net, sum(parts))]:
