@@ -96,7 +96,7 @@ class Pricing:
     """The pricing of one event. Make one, call `run`."""
 
     __slots__ = (
-        "_activate", "_activation", "_counters", "_event", "_factors", "_gave", "_left", "_program", "_reached", "_trace",
+        "_activate", "_activation", "_counters", "_event", "_factors", "_gave", "_left", "_program", "_reached", "_trace", "_trigger",
     )  # fmt: skip
 
     def __init__(
@@ -110,9 +110,10 @@ class Pricing:
         trace: list[Tried] | None,
     ) -> None:
         self._program = program
+        self._trigger = event.name
         self._event = event
         self._activate = activation
-        self._activation = activation(event.name)
+        self._activation: Activation | None = None
         self._counters = counters
         self._left = left
         self._trace = trace
@@ -140,7 +141,7 @@ class Pricing:
     def _look_back(self, late: Sequence[Compiled]) -> None:
         """Give what milestones give that look at what was earned, this event included."""
         self._total()
-        self._activation = self._activate(EARNED)
+        self._trigger, self._activation = EARNED, None
         for each in late:
             if (quantity := self._quantity(each)) is not None:
                 before = len(self._gave)
@@ -161,7 +162,7 @@ class Pricing:
         if not isinstance(holds, bool):
             raise PricingError(f"rule {each.rule.id}: `if` gives {holds!r}, and true or false is wanted")
         if not holds and self._trace is not None:
-            clause, values = self._program.false_clause(each, self._activation)
+            clause, values = self._program.false_clause(each, self._read())
             self._say(each, None, f"{clause} does not hold" + (f" ({values})" if values else ""), clause)
         return holds is True
 
@@ -421,9 +422,15 @@ class Pricing:
 
     def _evaluate(self, each: Compiled, key: str, expression: Expression) -> Any:
         try:
-            return expression.evaluate(self._activation)
+            return expression.evaluate(self._read())
         except ExpressionError as error:
             raise PricingError(f"rule {each.rule.id}: `{key}`: {error}") from error
+
+    def _read(self) -> Activation:
+        """Return what expressions read; made when the first one asks, since that takes longer than all else."""
+        if self._activation is None:
+            self._activation = self._activate(self._trigger)
+        return self._activation
 
     @staticmethod
     def _whole(rule: Rule, points: Any) -> None:
