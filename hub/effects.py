@@ -167,7 +167,12 @@ def _price(step: Step, entry: Entry, program: Program, member: str) -> None:
         entry.reason = _why_nothing(program.price(event, about, used, trace=True).trace)
     elif len(step.book.posted) == before:
         return  # it was posted, and counted, before
-    elif program.pins(event.name):
+    elif (sharing := program.shares_facts(event.name)) and not event.same_as:
+        entry.reason = (
+            f"it names no other fact; if {' or '.join(sorted(sharing))} tells of it too, both earn:"
+            " give its mapping a same_as"
+        )
+    if posted is not None and program.pins(event.name):
         reads = program.reads_of_member(event.name)
         facts = about if reads is None else {name: about[name] for name in reads & about.keys()}
         step.usage.pin(event.fact, Pin(facts, used))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -25,6 +26,39 @@ def remember(database: Database, kind: str, path: Path, digest: str, now: dateti
     row = {"hash": digest, "kind": kind, "path": path.name, "text": text, "loaded_at": now}
     with database.write() as connection:
         connection.execute(insert_new(connection, version).values(row).on_conflict_do_nothing())
+
+
+class Activated(NamedTuple):
+    """When a version of the programme began to count.
+
+    Attributes:
+        active_from: it left what happened before to the version before it; None: it did not.
+    """
+
+    hash: str
+    loaded_at: datetime
+    active_from: datetime | None
+
+
+def activated(connection: sa.Connection, limit: int = MOST) -> list[Activated]:
+    """Return the versions of the programme that counted, the latest first; one that came back is there again."""
+    columns = activation.c.hash, activation.c.loaded_at, activation.c.active_from
+    rows = connection.execute(sa.select(*columns).order_by(activation.c.n.desc()).limit(limit))
+    return [Activated(*row) for row in rows]
+
+
+def stored(connection: sa.Connection, digest: str) -> Program:
+    """Return a version of the programme by the beginning of its hash.
+
+    Raises:
+        HubError: none is stored that begins so, or several are.
+    """
+    of_programs = sa.select(version.c.hash, version.c.text).where(version.c.kind == "program")
+    found = connection.execute(of_programs.where(version.c.hash.startswith(digest, autoescape=True))).all()
+    if len(found) != 1:
+        many = "several programmes have" if found else "no stored programme has"
+        raise HubError(f"{many} a version that begins with {digest!r}; `hub program versions` lists them")
+    return parse_program(found[0].text.encode(), f"program.yaml@{found[0].hash[:12]}")
 
 
 class Programs:
@@ -79,7 +113,7 @@ class Programs:
         if current.active_from is None:
             return
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(activation).order_by(activation.c.n.desc()).limit(MOST)).all()
+            rows = activated(connection)
         seen = {current.hash}
         for row in rows:
             if row.hash in seen:

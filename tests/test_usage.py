@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
 
+from hub import pipeline
 from hub.hub import open_hub
 from hub.ids import new_id
+from hub.intake import Moved
 from hub.ledger import verify
 from hub.rules import Used
 from hub.storage.tables import PROGRAMME, activation, balance, event, pinned, posting
@@ -183,11 +186,12 @@ def test_two_workers_cannot_both_spend_the_last_of_a_budget(open_bench, tmp_path
     for n in range(12):
         values = {"data.order.id": f"O{n}", NET: 10000, GROSS: 10000, "data.member.id": f"m{n}"}
         bench.send("app", PAID, {**values, "data.member.email": f"m{n}@example.com"})
-    from hub import pipeline
 
     def work(hub):
-        while pipeline.process(hub, 1):
-            pass
+        while True:
+            with suppress(Moved):  # on SQLite the other one was faster
+                if not pipeline.process(hub, 1):
+                    return
 
     threads = [threading.Thread(target=work, args=(hub,)) for hub in workers]
     for thread in threads:

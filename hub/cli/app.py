@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, sending
+from hub.cli import events, files, ledger, outbox, program, sending
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -126,6 +126,7 @@ for group, name in (
     (ledger.ledger, "ledger"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),
+    (program.program, "program"),
     (ledger.db, "db"),
 ):
     app.add_typer(group, name=name)

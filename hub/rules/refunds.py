@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
+from types import new_class
 from typing import Any, Protocol
 
 import msgspec
@@ -18,7 +20,7 @@ from hub.rules.amounts import Amounts, Left, half_up
 from hub.rules.counters import NOTHING, Key, Usage, Used
 from hub.rules.program import Program
 from hub.sdk.errors import PricingError
-from hub.sdk.events import Event, model_of
+from hub.sdk.events import CustomEvent, Event, model_of
 
 Points = Mapping[tuple[str, str], int]
 """Points by (rule, wallet)."""
@@ -80,7 +82,7 @@ def keep(
         return dict(earned.given)
     priced: dict[tuple[str, str], int] = {}
     if any(program.measured(rule)[0] == "recompute" for rule, _ in earned.given) and not left.cancelled:
-        for award in program.price(_restored(earned), member, usage, left).awards:
+        for award in program.price(restored(earned.data, earned.fact), member, usage, left).awards:
             at = award.rule, award.wallet
             priced[at] = priced.get(at, 0) + award.points
     kept = {}
@@ -173,14 +175,23 @@ def _returned(order: Amounts, told: list[Told]) -> Left:
     return Left(net=net, gross=gross)
 
 
-def _restored(earned: Earned) -> Event:
-    if earned.data is None:
-        raise PricingError(
-            f"the event that earned {earned.fact} is no longer stored, so it cannot be priced again"
-        )
-    fields = dict(earned.data)
+def restored(data: Mapping[str, Any] | None, fact: str) -> Event:
+    """Return a canonical event from what the journal keeps of it.
+
+    Raises:
+        PricingError: it is no longer stored, or no canonical event has its name.
+    """
+    if data is None:
+        raise PricingError(f"the event that earned {fact} is no longer stored, so it cannot be priced again")
+    fields = dict(data)
     name = str(fields.pop("name", ""))
     model = model_of(name)
     if model is None:
-        raise PricingError(f"{name!r}, by which {earned.fact} earned, is not a canonical event")
-    return msgspec.convert(fields, model)
+        raise PricingError(f"{name!r}, by which {fact} earned, is not a canonical event")
+    return msgspec.convert(fields, _named(name) if model is CustomEvent else model)
+
+
+@lru_cache(256)
+def _named(name: str) -> type[Event]:
+    """Return the model of an event of the merchant's own, under its own name."""
+    return new_class("CustomEvent", (CustomEvent,), {"kw_only": True}, lambda body: body.update(name=name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from brewline import BASE, NOBODY, NOON, points, program, purchase
@@ -200,6 +200,8 @@ def test_the_sample_programme_is_sound_and_says_what_it_shows():
     lines = [Line(id="1", net_minor=4299, category="course")]
     assert points(sample, purchase(4299, lines=lines)) == {"base_purchase": 42, "roasting_course": 50}
     assert points(sample, purchase(299)) == {}
+    advent = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    assert points(sample, purchase(4299, at=advent)) == {"base_purchase": 42, "advent_weekends": 43}  # 85.98
     assert points(sample, purchase(4299, tags=["wholesale"])) == {}
     assert points(sample, MemberCreated(fact="f", occurred_at=NOON)) == {"welcome": 50}
     assert (sample.spendable, sample.identity.enrol, sample.unit.other) == ("beans", "automatic", "beans")
