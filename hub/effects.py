@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from hub import journal
+from hub import birthdays, journal
 from hub.facts import Conflict, Facts
 from hub.ids import new_id
 from hub.journal import Entry
@@ -30,6 +30,7 @@ class Step:
     Attributes:
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
+        birthdays: of members, as they are told: (month and day, year or None).
     """
 
     programs: Programs
@@ -39,6 +40,7 @@ class Step:
     usage: Usage
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
+    birthdays: dict[str, tuple[str, int | None]] = field(default_factory=dict)
 
     @property
     def program(self) -> Program:
@@ -289,6 +291,9 @@ def _profile(step: Step, entry: Entry) -> None:
     if entry.member is None:
         entry.reason = "the programme enrols nobody by this"
         return
+    told = getattr(event_of(entry), "attributes", {}).get("birthday")
+    if told and (day := birthdays.parse(str(told))):
+        step.birthdays[entry.member] = day
     _earn(step, entry)
 
 

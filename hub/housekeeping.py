@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hub import inbox, journal, ledger, outbox
+from hub.calendar import come_round
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
@@ -26,7 +27,7 @@ log = structlog.get_logger()
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    return hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + prune(hub)
+    return hub.reload_if_changed() + settle_due(hub) + come_round(hub) + wake_missed(hub) + prune(hub)
 
 
 def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:

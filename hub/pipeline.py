@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import sqlalchemy as sa
 import structlog
 
-from hub import effects, inbox, journal
+from hub import birthdays, effects, inbox, journal
 from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out
@@ -82,7 +82,7 @@ def process(hub: Hub, limit: int = BATCH) -> int:
         hub.tell(settled)
         return len(rows)
 
-    return _isolating(attempt)
+    return isolating(attempt)
 
 
 def catch_up(hub: Hub, limit: int = BATCH) -> int:
@@ -107,7 +107,7 @@ def catch_up(hub: Hub, limit: int = BATCH) -> int:
         hub.tell(settled)
         return len(claimed)
 
-    return _isolating(attempt)
+    return isolating(attempt)
 
 
 def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
@@ -128,7 +128,9 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
         now=now,
     )
     for entry in live:
-        entry.member = directory.resolve(entry.connection, effects.event_of(entry).member, entry.id)
+        entry.member = entry.member or directory.resolve(
+            entry.connection, effects.event_of(entry).member, entry.id
+        )
     directory.flush()
 
     # Price and post.
@@ -148,6 +150,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     facts.flush()
     book.flush(tx)
     usage.flush()
+    birthdays.remember(tx, step.birthdays)
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)
@@ -181,7 +184,7 @@ Settle = Callable[["Hub", sa.Connection, Sequence[Entry]], Settled]
 T = TypeVar("T")
 
 
-def _isolating(attempt: Callable[[Settle], T]) -> T:
+def isolating(attempt: Callable[[Settle], T]) -> T:
     """Run a transaction over a batch; where one event breaks it, run it again with each event apart."""
     try:
         return attempt(settle)

@@ -394,6 +394,16 @@ pinned = sa.Table(
 )
 """What an earning was priced by, beside the event and the programme: its refunds are priced by the same."""
 
+birthday = sa.Table(
+    "birthday",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("day", sa.Text, nullable=False, comment="02-29"),
+    sa.Column("year", sa.Integer, comment="null: not told"),
+    sa.Index("birthday_day", "day", "member"),
+    **NARROW,
+)
+
 activation = sa.Table(
     "activation",
     HUB,

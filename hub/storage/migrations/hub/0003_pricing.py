@@ -48,6 +48,15 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "birthday",
+        sa.Column("member", tables.Id, nullable=False),
+        sa.Column("day", sa.Text(), nullable=False, comment="02-29"),
+        sa.Column("year", sa.Integer(), nullable=True, comment="null: not told"),
+        sa.PrimaryKeyConstraint("member"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("birthday_day", "birthday", ["day", "member"], unique=False)
+    op.create_table(
         "activation",
         sa.Column("n", tables.Big, nullable=False),
         sa.Column("hash", sa.Text(), nullable=False, comment="the version of the programme"),
