@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,7 +13,9 @@ from hub.ids import new_id
 from hub.journal import Entry
 from hub.ledger import Book, Earning, earn_key, settle_key
 from hub.members import Directory
+from hub.referrals import Claimed, Referrals
 from hub.rules import Key, Priced, Program, Tried, Used, amounts_of, refunds
+from hub.rules.referrals import FRIEND, REFERRER
 from hub.sdk.errors import KeyReused, PricingError
 from hub.sdk.events import Event, MemberMerged, MemberRef, PurchaseRefunded
 from hub.usage import Pin, Usage
@@ -38,6 +41,7 @@ class Step:
     facts: Facts
     directory: Directory
     usage: Usage
+    referrals: Referrals
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
     birthdays: dict[str, tuple[str, int | None]] = field(default_factory=dict)
@@ -83,12 +87,18 @@ def names(entry: Entry) -> Iterator[str]:
         yield of
 
 
-def origins(entries: list[Entry], facts: Facts) -> set[str]:
+def origins(programs: Programs, entries: list[Entry], facts: Facts) -> set[str]:
     """Return the facts whose earnings these events may change, under the names they were posted by."""
     wanted = (_of(entry) or event_of(entry).fact for entry in entries)
-    return {posted for name in wanted if (posted := facts.canonical(name))} | {
+    found = {posted for name in wanted if (posted := facts.canonical(name))} | {
         event_of(e).fact for e in entries
     }
+    return {f"{fact}{side}" for fact in found for side in _sides(programs)}
+
+
+def _sides(programs: Programs) -> tuple[str, ...]:
+    """Return what is added to a fact's name for its own earning, and for those of a friend and who brought them."""
+    return ("", FRIEND, REFERRER) if programs.refer else ("",)
 
 
 def counters(
@@ -102,10 +112,10 @@ def counters(
             if entry.member:
                 wanted |= {(entry.member, key) for key in programs.at(event.occurred_at).keys(event)}
     repriced = set()
-    for fact in origins(entries, facts):
+    for fact in origins(programs, entries, facts):
         earning = book.earning(fact)
         program = programs.pinned(earning.program_version) if earning else None
-        if earning is None or program is None or not program.remembers:
+        if earning is None or program is None or not program.remembers or fact.endswith((FRIEND, REFERRER)):
             continue
         repriced.add(fact)
         wanted |= {
@@ -116,12 +126,30 @@ def counters(
     return wanted, repriced
 
 
-def keys(entries: list[Entry]) -> set[str]:
+def keys(programs: Programs, entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
     facts = [event_of(entry).fact for entry in entries]
-    return {earn_key(fact) for fact in facts} | {
-        settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]
+    again = [_again(entry) for entry in entries]
+    return {
+        *(earn_key(fact + side) for fact in facts for side in _sides(programs)),
+        *(settle_key(fact + side) for fact in [*facts, *again] for side in _sides(programs)),
     }
+
+
+def referred(programs: Programs, entries: list[Entry]) -> tuple[set[str], set[str]]:
+    """Return the members whom somebody may have brought, and the codes that these events tell."""
+    friends: set[str] = set()
+    codes: set[str] = set()
+    for entry in entries if programs.refer else ():
+        event = event_of(entry)
+        referral = programs.at(event.occurred_at).referral
+        if referral is None or entry.member is None:
+            continue
+        if event.name in referral.claims or event.name == referral.entry.converts.trigger:
+            friends.add(entry.member)
+            with suppress(PricingError):  # it parks the event when its turn comes
+                codes.add(referral.code_in(event))
+    return friends, codes - {""}
 
 
 # --- earning -----------------------------------------------------------------------------------------------
@@ -154,6 +182,7 @@ def _price(step: Step, entry: Entry, program: Program, member: str) -> None:
     event, about = event_of(entry), step.about(member)
     used = step.usage.of(member, program.keys(event))
     priced = program.price(event, about, used)
+    brought = _brought(step, entry, program, about)
     before = len(step.book.posted)
     posted = step.book.earn(
         member,
@@ -166,7 +195,8 @@ def _price(step: Step, entry: Entry, program: Program, member: str) -> None:
         version=program.hash,
     )
     if posted is None:
-        entry.reason = _why_nothing(program.price(event, about, used, trace=True).trace)
+        nothing = _why_nothing(program.price(event, about, used, trace=True).trace)
+        entry.reason = f"{entry.reason}; {nothing}" if entry.reason else nothing
     elif len(step.book.posted) == before:
         return  # it was posted, and counted, before
     elif (sharing := program.shares_facts(event.name)) and not event.same_as:
@@ -179,6 +209,52 @@ def _price(step: Step, entry: Entry, program: Program, member: str) -> None:
         facts = about if reads is None else {name: about[name] for name in reads & about.keys()}
         step.usage.pin(event.fact, Pin(facts, used))
     _remember(step, entry, member, priced)
+    if brought:
+        _reward_both(step, entry, program, brought)
+
+
+def _brought(step: Step, entry: Entry, program: Program, about: Mapping[str, Any]) -> Claimed | None:
+    """Return the referral that an event converts; note the code it tells, and what speaks against it."""
+    event, referral = event_of(entry), program.referral
+    if referral is None or entry.member is None:
+        return None
+    if code := referral.code_in(event):
+        entry.reason = step.referrals.claim(entry.member, code, event.occurred_at)
+    claimed = step.referrals.claimed(entry.member)
+    if claimed is None or not referral.converts(event, about, claimed.claimed_at):
+        return None
+    ref = step.referrals.about(claimed, step.directory.card, event.occurred_at)
+    if reason := referral.refused(event, about, ref):
+        step.referrals.decide(claimed, reason=reason, at=event.occurred_at, fact=event.fact)
+        return None
+    return claimed
+
+
+def _reward_both(step: Step, entry: Entry, program: Program, claimed: Claimed) -> None:
+    """Post what a friend and who brought them get: both in this transaction, or none."""
+    event, referral = event_of(entry), program.referral
+    assert referral is not None, "it converted"
+    sides = (
+        (FRIEND, "friend", claimed.friend, claimed.referrer),
+        (REFERRER, "referrer", claimed.referrer, claimed.friend),
+    )
+    for suffix, role, member, other in sides:
+        side = getattr(referral.entry, role)
+        if side is not None:
+            step.book.earn(
+                member,
+                fact=event.fact + suffix,
+                awards=referral.awards(side, f"referral_{role}", program, event.occurred_at),
+                occurred_at=event.occurred_at,
+                cause=entry,
+                data={"referral": suffix, "of": event.fact},
+                version=program.hash,
+            )
+        told = {"id": claimed.id, "role": role, "other": other}
+        step.happened.append(
+            Happening(id=new_id(), trigger="referral.converted", member=member, data=told, event=entry.id)
+        )
+    step.referrals.decide(claimed, reason="", at=event.occurred_at, fact=event.fact)
 
 
 def _remember(step: Step, entry: Entry, member: str, priced: Priced) -> None:
@@ -276,11 +352,30 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
         cause=entry,
         data=journal.plain(event),
     )
+    if step.programs.refer:
+        _settle_referral(step, entry, earning, fact or event.fact)
     if posted is None:
         entry.reason = f"{earning.fact} keeps its points"
     elif counts:
         step.usage.add(earning.member, counts)
     step.learn(entry, fact or event.fact)
+
+
+def _settle_referral(step: Step, entry: Entry, earning: Earning, fact: str) -> None:
+    """Take back from both sides of a referral when nothing is left of the purchase that converted it."""
+    left = refunds.left_of(earning, earning.refunds.values())
+    gone = left.cancelled or not left.gross
+    for side in (FRIEND, REFERRER):
+        linked = step.book.earning(earning.fact + side)
+        if linked is not None:
+            step.book.settle_refunds(
+                linked.fact,
+                {} if gone else linked.given,
+                fact=fact + side,
+                occurred_at=event_of(entry).occurred_at,
+                cause=entry,
+                data=journal.plain(event_of(entry)),
+            )
 
 
 # --- people ------------------------------------------------------------------------------------------------

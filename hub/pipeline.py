@@ -26,6 +26,7 @@ from hub.journal import Entry, Settled
 from hub.ledger import Book
 from hub.members import Directory
 from hub.reading import fetch_and_read, read
+from hub.referrals import Referrals
 from hub.sdk import Answer, Webhook
 from hub.usage import Usage
 
@@ -135,21 +136,25 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
 
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
+    referrals = Referrals.open(tx, *effects.referred(hub.programs, live), now=now)
     book = Book.open(
         tx,
-        {entry.member for entry in live if entry.member},
+        {entry.member for entry in live if entry.member} | referrals.referrers,
         now=now,
         program=program,
-        origins=effects.origins(live, facts),
-        keys=effects.keys(live),
+        origins=effects.origins(hub.programs, live, facts),
+        keys=effects.keys(hub.programs, live),
     )
+    referrals.lock()
+    directory.facts(referrals.people)
     usage = Usage.open(tx, *effects.counters(hub.programs, live, book, facts))
-    step = effects.Step(hub.programs, book, facts, directory, usage)
+    step = effects.Step(hub.programs, book, facts, directory, usage, referrals)
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
     book.flush(tx)
     usage.flush()
+    referrals.flush()
     birthdays.remember(tx, step.birthdays)
     directory.flush()
     journal.write(tx, entries)

@@ -93,6 +93,11 @@ class Programs:
         """Whether any that may count looks at members or counters."""
         return any(program.remembers for program in self._history)
 
+    @property
+    def refer(self) -> bool:
+        """Whether any that may count rewards who brings friends."""
+        return any(program.referral for program in self._history)
+
     def at(self, moment: datetime) -> Program:
         """Return the programme that counts for what happened at `moment`."""
         for program in self._history:

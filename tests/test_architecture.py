@@ -42,6 +42,7 @@ LAYERS: list[set[str]] = [
         "hub.versions",
         "hub.usage",
         "hub.birthdays",
+        "hub.referrals",
         "hub.metrics",
         "hub.intake",
         "hub.sending",

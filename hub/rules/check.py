@@ -88,7 +88,7 @@ class Checker:
             self.complain((*at, "window"), f"it never opens: {why}")
         for n, other in enumerate(rule.same_fact_as):
             if not earns(other):
-                self.complain((*at, "same_fact_as", n), *_unknown_trigger(other))
+                self.complain((*at, "same_fact_as", n), *unknown_trigger(other))
         worth = [rule.rate is not None, rule.points is not None, rule.multiplies].count(True)
         if worth != 1 and not (worth == 0 and rule.milestone):
             self.complain(at, f"rule {rule.id!r} needs either `rate` or `points`, or `multiply_pct`")
@@ -102,7 +102,7 @@ class Checker:
             self.complain((*at, "of"), "`of` goes with `multiply_pct`", of_key=True)
         wallets = tuple(dict.fromkeys(rule.credit)) or (next(iter(self.file.wallets)),)
         if not earns(rule.trigger) and not (rule.trigger == EARNED and rule.milestone):
-            self.complain((*at, "trigger"), *_unknown_trigger(rule.trigger))
+            self.complain((*at, "trigger"), *unknown_trigger(rule.trigger))
             return Compiled(rule, wallets)
         self._amounts(at, rule)
         return self._compiled(at, rule, wallets)
@@ -228,7 +228,8 @@ def earns(trigger: str) -> bool:
     return model is not None and trigger != CustomEvent.name and "of" not in model.__struct_fields__
 
 
-def _unknown_trigger(trigger: str) -> tuple[str, str]:
+def unknown_trigger(trigger: str) -> tuple[str, str]:
+    """Return the problem and the fix of a trigger on which nothing can be earned."""
     earning = [name for name in CATALOGUE if earns(name)]
     return f"nothing can be earned on {trigger!r}", did_you_mean(trigger, earning)
 

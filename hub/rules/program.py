@@ -15,6 +15,7 @@ from hub.rules.clauses import first_false
 from hub.rules.compiled import EARNED, Compiled, body_of, environment, variables
 from hub.rules.counters import Counters, Key, Usage, Used, key_of
 from hub.rules.pricing import Priced, Pricing
+from hub.rules.referrals import Referral, referral
 from hub.rules.schema import ProgramFile
 from hub.rules.times import Inactivity, instant
 from hub.sdk.errors import ConfigError
@@ -40,14 +41,18 @@ class Program:
         rules: by id.
         totalled: wallets whose earnings milestones look at.
         remembers: some rule looks at the member or at counters.
+        referral: what members get who bring friends; None where the file says nothing of it.
         file: all that the file says.
     """
 
-    def __init__(self, document: Document, file: ProgramFile, compiled: list[Compiled]) -> None:
+    def __init__(
+        self, document: Document, file: ProgramFile, compiled: list[Compiled], referral: Referral | None
+    ) -> None:
         self.path = document.path
         self.text = document.text
         self.hash = document.sha256
         self.file = file
+        self.referral = referral
         self.version = file.version
         self.id = file.program.id
         self.zone = file.program.timezone
@@ -68,7 +73,8 @@ class Program:
         for each in compiled:
             self._by_trigger[each.rule.trigger].append(each)
         self._late = self._by_trigger.pop(EARNED, [])
-        self.triggers = frozenset(self._by_trigger)
+        also = (referral.entry.converts.trigger, *referral.claims) if referral else ()
+        self.triggers = frozenset([*self._by_trigger, *also])
         self._environments = {trigger: environment(trigger) for trigger in (*self.triggers, EARNED)}
         self._reads = {trigger: self._read_by(trigger) for trigger in self.triggers}
         self._keys = {trigger: self._counted_on(trigger) for trigger in self.triggers}
@@ -229,7 +235,8 @@ def _program(document: Document) -> Program:
     file = validate(document, ProgramFile)
     checker = Checker(document, file)
     compiled = checker.rules()
+    referrals = referral(checker)
     checker.file_as_a_whole()
     if checker.problems:
         raise ConfigError(in_file_order(checker.problems))
-    return Program(document, file, compiled)
+    return Program(document, file, compiled, referrals)

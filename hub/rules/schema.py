@@ -260,6 +260,57 @@ class Rule(_Part):
         return self.stack or ("multiply" if self.multiplies else "sum")
 
 
+def _code(pattern: str) -> str:
+    if not re.fullmatch(r"[A-Z0-9-]*#{6,}[A-Z0-9-]*", pattern):
+        raise ValueError("write capitals, and six or more # in a row for random ones: BREW-########")
+    return pattern
+
+
+class Code(_Part):
+    """How a member's own code looks: each # is one of 32 characters that are not taken for another."""
+
+    pattern: Annotated[str, _read(_code)]
+
+
+class Claim(_Part):
+    """Where a friend's events tell the code; `code` is a CEL expression that gives text, empty for none."""
+
+    trigger: str
+    code: str
+
+
+class Converts(_Part):
+    """What both are rewarded for."""
+
+    trigger: str
+    if_: Annotated[str, Field(alias="if")] = ""
+
+
+class Side(_Part):
+    """What one of both gets; the wallet is the file's first where none is named."""
+
+    points: Count
+    pending: Annotated[timedelta, _read(parse_length)] = timedelta(0)
+    wallet: str = ""
+
+
+class ReferralEntry(_Part):
+    """Members who bring friends.
+
+    Attributes:
+        within: how long after the code was told the friend has time; None: for good.
+        block_if: a CEL condition on `ref` and what `converts` reads: nothing is given when it holds.
+    """
+
+    code: Code
+    claim: Annotated[list[Claim], Field(min_length=1)]
+    converts: Converts
+    within: Annotated[timedelta | None, _read(parse_length)] = None
+    referrer: Side
+    friend: Side | None = None
+    block_if: str = ""
+
+
 class ProgramFile(_Part):
     """The whole of program.yaml.
 
@@ -274,3 +325,4 @@ class ProgramFile(_Part):
     wallets: Annotated[dict[Name, Wallet], Field(min_length=1)]
     campaigns: dict[Name, Campaign] = {}
     earning: list[Rule] = []
+    referral: ReferralEntry | None = None

@@ -394,6 +394,31 @@ pinned = sa.Table(
 )
 """What an earning was priced by, beside the event and the programme: its refunds are priced by the same."""
 
+referral_code = sa.Table(
+    "referral_code",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True, comment="as it is looked up"),
+    sa.Column("member", Id, nullable=False, unique=True),
+    sa.Column("code", sa.Text, nullable=False, comment="as it is shown"),
+    sa.Column("created_at", Instant, nullable=False),
+    **NARROW,
+)
+
+referral = sa.Table(
+    "referral",
+    HUB,
+    sa.Column("friend", Id, primary_key=True, comment="nobody is brought twice"),
+    sa.Column("id", Id, nullable=False),
+    sa.Column("referrer", Id, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, comment="claimed, converted, blocked"),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="why it is blocked"),
+    sa.Column("claimed_at", Instant, nullable=False),
+    sa.Column("decided_at", Instant, comment="when it converted or was blocked"),
+    sa.Column("fact", sa.Text, comment="which fact converted it"),
+    sa.CheckConstraint("friend <> referrer"),
+    sa.Index("referral_referrer", "referrer"),
+)
+
 birthday = sa.Table(
     "birthday",
     HUB,

@@ -48,6 +48,30 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "referral_code",
+        sa.Column("key", sa.Text(), nullable=False, comment="as it is looked up"),
+        sa.Column("member", tables.Id, nullable=False),
+        sa.Column("code", sa.Text(), nullable=False, comment="as it is shown"),
+        sa.Column("created_at", tables.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+        sa.UniqueConstraint("member"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "referral",
+        sa.Column("friend", tables.Id, nullable=False, comment="nobody is brought twice"),
+        sa.Column("id", tables.Id, nullable=False),
+        sa.Column("referrer", tables.Id, nullable=False),
+        sa.Column("state", sa.Text(), nullable=False, comment="claimed, converted, blocked"),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False, comment="why it is blocked"),
+        sa.Column("claimed_at", tables.Instant(), nullable=False),
+        sa.Column("decided_at", tables.Instant(), nullable=True, comment="when it converted or was blocked"),
+        sa.Column("fact", sa.Text(), nullable=True, comment="which fact converted it"),
+        sa.CheckConstraint("friend <> referrer"),
+        sa.PrimaryKeyConstraint("friend"),
+    )
+    op.create_index("referral_referrer", "referral", ["referrer"], unique=False)
+    op.create_table(
         "birthday",
         sa.Column("member", tables.Id, nullable=False),
         sa.Column("day", sa.Text(), nullable=False, comment="02-29"),
