@@ -24,7 +24,9 @@ APP = """
 REFERRAL = """
 referral:
   code: {pattern: "BREW-########"}
-  claim: [{trigger: member.created, code: "attributes.?referral.orValue('')"}]
+  claim:
+    - {trigger: member.created, code: "attributes.?referral.orValue('')"}
+    - {trigger: purchase.paid, code: "order.channel.startsWith('BREW-') ? order.channel : ''"}
   converts: {trigger: purchase.paid, if: order.net_minor >= 1000}
   within: 90 days
   referrer: {points: 200, pending: 30 days}
@@ -53,7 +55,7 @@ def enrol(bench, who, code="", email=""):
     )  # fmt: skip
 
 
-def buy(bench, order, who, net=1000):
+def buy(bench, order, who, net=1000, channel="till"):
     amounts = {
         "data.order.net_minor": net,
         "data.order.gross_minor": net,
@@ -62,7 +64,13 @@ def buy(bench, order, who, net=1000):
     bench.play(
         "app",
         "purchase.paid",
-        {"data.order.id": order, "data.member.id": who, "data.member.email": None, **amounts},
+        {
+            "data.order.id": order,
+            "data.member.id": who,
+            "data.member.email": None,
+            "data.order.channel": channel,
+            **amounts,
+        },
     )
 
 
@@ -167,12 +175,20 @@ def test_a_code_that_means_nobody_or_oneself_is_told_as_the_reason(bench):
     enrol(bench, "ole", "BREW-NOBODY77")
     assert reason_of_last(bench).startswith("nobody has the referral code it tells")
     enrol(bench, "mara")
-    enrol(bench, "mara", code(bench, "mara"))
-    assert reason_of_last(bench).startswith("the referral code it tells is the member's own")
-    enrol(bench, "ole", code(bench, "mara"))
-    enrol(bench, "kim")
-    enrol(bench, "ole", code(bench, "kim"))
-    assert reason_of_last(bench).startswith("somebody has brought this member already")
+    buy(bench, "A", "mara", channel=code(bench, "mara"))
+    assert reason_of_last(bench) == "the referral code it tells is the member's own"
+    enrol(bench, "kim", code(bench, "mara"))
+    enrol(bench, "lea")
+    buy(bench, "B", "kim", 500, channel=code(bench, "lea"))
+    assert reason_of_last(bench) == "somebody has brought this member already"
+    assert points(bench) == {"earn:app:order/A": 10, "earn:app:order/B": 5}
+
+
+def test_a_code_told_at_the_till_counts_for_that_purchase(bench):
+    enrol(bench, "mara")
+    enrol(bench, "ole")
+    buy(bench, "A", "ole", channel=code(bench, "mara"))
+    assert points(bench) == BOTH
 
 
 def reason_of_last(bench):

@@ -127,6 +127,7 @@ for group, name in (
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),
     (program.program, "program"),
+    (program.referrals, "referrals"),
     (ledger.db, "db"),
 ):
     app.add_typer(group, name=name)

@@ -75,3 +75,52 @@ def _version(hub: Opened, tx: sa.Connection, named: str, *, latest: bool) -> Pro
     if not named and latest and (last := activated(tx, 1)):
         named = last[0].hash
     return stored(tx, named) if named else load_program(hub.config.program)
+
+
+referrals = typer.Typer(help="Members who bring friends.", no_args_is_help=True)
+
+
+@referrals.command("code")
+def code(
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="As for `hub members show`.")],
+    config: ConfigPath = DEFAULT,
+) -> None:
+    """Print a member's own code; it is made when it is first asked for."""
+    from hub.cli.common import now
+    from hub.referrals import code_of
+    from hub.rules import load_program
+    from hub.sdk import HubError
+
+    with opened(config) as hub:
+        rules = load_program(hub.config.program).referral
+        if rules is None:
+            raise HubError(f"{hub.config.program} has no `referral`: see docs/program.md")
+        with hub.database.write() as tx:
+            say(code_of(tx, _member(tx, member), rules, now()))
+
+
+@referrals.command("list")
+def list_friends(
+    member: Annotated[str, typer.Argument(metavar="MEMBER", help="As for `hub members show`.")],
+    config: ConfigPath = DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """List whom a member brought, and what became of it."""
+    from dataclasses import asdict
+
+    from hub.referrals import listed
+
+    with opened(config) as hub, hub.database.read() as tx:
+        rows = [asdict(each) for each in listed(tx, _member(tx, member))]
+    columns = ["friend", "state", "reason", "claimed_at", "decided_at", "fact"]
+    show(rows, columns, as_json=as_json, empty="nobody was brought yet")
+
+
+def _member(tx: sa.Connection, reference: str) -> str:
+    from hub import members
+    from hub.sdk import HubError
+
+    found = members.find(tx, reference)
+    if len(found) != 1:
+        raise HubError(f"{len(found)} members are known as {reference!r}; `hub members show` finds them")
+    return found[0]

@@ -17,7 +17,7 @@ from hub.rules.schema import Rule, Wallet
 from hub.sdk.events import Line
 
 PAGE = (Path(__file__).parents[2] / "docs" / "program.md").read_text(encoding="utf-8")
-WHOLE, RULES, FACTORS, LINES, CAMPAIGN, MARKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+WHOLE, RULES, FACTORS, LINES, CAMPAIGN, MARKS, FRIENDS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 EXPIRIES = re.findall(r"^\| `([^`]+)` \| (\d{4}-\d\d-\d\d \d\d:\d\d) \|", PAGE, re.MULTILINE)
 SHARES = re.findall(r"^\| (\w+) \| ([\d.]+) \| (\d+) \| (\d+) \|$", PAGE, re.MULTILINE)
 
@@ -96,6 +96,12 @@ def test_the_campaign_and_what_is_remembered_load():
         6: {"week": (75, 75)},
         9: {"regular": (100, 100)},
     }
+
+
+def test_the_referral_loads_and_makes_codes_of_its_pattern():
+    of = parse_program(f"{WHOLE}{FRIENDS}".encode(), "program.md")
+    assert re.fullmatch(r"BREW-[0-9A-HJKMNP-TV-Z]{8}", of.referral.new_code())
+    assert 32**8 == 2**40
 
 
 def test_every_cap_is_explained():
