@@ -77,7 +77,7 @@ def memory(report: Report, child: Child) -> None:
 
 def imports(report: Report) -> None:
     """Print the modules whose own code takes longest to import in the worker."""
-    command = [sys.executable, "-X", "importtime", "-c", "import hub.web.wsgi"]
+    command = [sys.executable, "-X", "importtime", "-c", "import hub.web.serving"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stderr
     rows = re.findall(r"import time:\s+(\d+) \|\s+(\d+) \| +(\S+)", said)
     report.say("  own ms, with its imports ms, module")

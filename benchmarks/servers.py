@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flask import Flask, request
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
 
 from benchmarks.load import SECRET
 from hub.crashtest.child import Child
@@ -24,15 +27,16 @@ from hub.pipeline import accept
 from hub.rules.program import SAMPLE_PROGRAM
 from hub.sdk import Headers, Webhook
 from hub.web.app import create_app
+from hub.web.front import Front
 from hub.web.receive import public_url
-from hub.web.server import serve
-from hub.web.wsgi import close_at_exit, spare_the_collector
+from hub.web.server import BACKLOG, make, serve
+from hub.web.serving import spare_the_collector
 
 DELAY = "BENCHMARKS_COMMIT_DELAY_S"
 
 
 def hello() -> Flask:
-    """A Flask application that does nothing."""
+    """A Flask application that does nothing, on Granian's own WSGI server: what Flask does at its best here."""
     app = Flask(__name__)
 
     @app.post("/webhooks/shop")
@@ -46,13 +50,12 @@ def hello() -> Flask:
     return app
 
 
-def accepting() -> Flask:
+def accepting() -> Front:
     """The hub, taking webhooks in and doing nothing with them."""
     hub = _hub()
     app = create_app(hub)
     spare_the_collector()
-    close_at_exit(hub.close)
-    return app
+    return Front(app, hub.close)
 
 
 class Processing(LocalEngine):
@@ -63,7 +66,7 @@ class Processing(LocalEngine):
         self._catch_up.start()
 
 
-def processing() -> Flask:
+def processing() -> Front:
     """The hub without its deliveries."""
     hub = _hub()
     hub.engine = Processing(hub)
@@ -71,8 +74,7 @@ def processing() -> Flask:
     app = create_app(hub)
     spare_the_collector()
     hub.start()
-    close_at_exit(hub.close)
-    return app
+    return Front(app, hub.close)
 
 
 def naive() -> Flask:
@@ -91,9 +93,7 @@ def naive() -> Flask:
     @app.post("/webhooks/shop")
     def shop() -> str:
         headers = Headers.from_environ(request.environ)
-        webhook = Webhook(
-            "POST", public_url(connection, request.environ), headers, request.get_data(), hub.clock()
-        )
+        webhook = Webhook("POST", public_url(connection, ""), headers, request.get_data(), hub.clock())
         accept(connection, webhook, Alone())
         return ""
 
@@ -155,5 +155,29 @@ def server(factory: str, file: Path, *, delay_s: float = 0.0) -> Iterator[Child]
         child.stop()
 
 
+WSGI_THREADS = 32
+
+
+def serve_wsgi(file: Path, port: int, target: str) -> None:
+    """Serve a Flask application as Granian does by itself."""
+    os.environ["HUB_CONFIG"] = str(file)
+    Granian(
+        target,
+        address="127.0.0.1",
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=WSGI_THREADS,
+        runtime_threads=1,
+        websockets=False,
+        backlog=BACKLOG,
+        log_level=LogLevels.error,
+    ).serve(target_loader=make)
+
+
 if __name__ == "__main__":
-    serve(Path(sys.argv[2]), "127.0.0.1", int(sys.argv[3]), target=sys.argv[1])
+    _target, _file, _port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    if _target.rpartition(":")[2] in {"hello", "naive"}:
+        serve_wsgi(_file, _port, _target)
+    else:
+        serve(_file, "127.0.0.1", _port, target=_target)

@@ -14,10 +14,11 @@ from hub.journal import Entry
 from hub.ledger import Book, Earning, earn_key, settle_key
 from hub.members import Directory
 from hub.referrals import Claimed, Referrals
-from hub.rules import Key, Priced, Program, Tried, Used, amounts_of, refunds
+from hub.rewards import Rewards, Scope, gone, redemptions
+from hub.rules import Key, Money, Priced, Program, Tried, Used, amounts_of, refunds
 from hub.rules.referrals import FRIEND, REFERRER
 from hub.sdk.errors import KeyReused, PricingError
-from hub.sdk.events import Event, MemberMerged, MemberRef, PurchaseRefunded
+from hub.sdk.events import TAKES_BACK, Event, MemberMerged, MemberRef, PurchaseRefunded, RedemptionRequested
 from hub.usage import Pin, Usage
 from hub.values import Happening
 from hub.versions import Programs
@@ -40,8 +41,9 @@ class Step:
     book: Book
     facts: Facts
     directory: Directory
-    usage: Usage
-    referrals: Referrals
+    usage: Usage = field(init=False)
+    referrals: Referrals = field(init=False)
+    rewards: Rewards = field(init=False)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
     birthdays: dict[str, tuple[str, int | None]] = field(default_factory=dict)
@@ -85,6 +87,8 @@ def names(entry: Entry) -> Iterator[str]:
     yield from event.same_as
     if of := _of(entry):
         yield of
+    if isinstance(event, RedemptionRequested) and event.redemption.order:
+        yield event.redemption.order
 
 
 def origins(programs: Programs, entries: list[Entry], facts: Facts) -> set[str]:
@@ -110,7 +114,8 @@ def counters(
         for entry in entries:
             event = event_of(entry)
             if entry.member:
-                wanted |= {(entry.member, key) for key in programs.at(event.occurred_at).keys(event)}
+                owner = book.account(entry.member).member
+                wanted |= {(owner, key) for key in programs.at(event.occurred_at).keys(event)}
     repriced = set()
     for fact in origins(programs, entries, facts):
         earning = book.earning(fact)
@@ -118,8 +123,9 @@ def counters(
         if earning is None or program is None or not program.remembers or fact.endswith((FRIEND, REFERRER)):
             continue
         repriced.add(fact)
+        owner = book.account(earning.member).member
         wanted |= {
-            (earning.member, key)
+            (owner, key)
             for rule, wallet in earning.lines
             for key in program.counted(rule, {wallet: 0}, earning.occurred_at, 0)
         }
@@ -152,6 +158,27 @@ def referred(programs: Programs, entries: list[Entry]) -> tuple[set[str], set[st
     return friends, codes - {""}
 
 
+def wishes(entries: list[Entry], facts: Facts) -> Scope:
+    """Return which rewards these events may touch: those asked for, and those paid for on orders that go back."""
+    requests = set()
+    orders: dict[str, frozenset[str]] = {}
+    for entry in entries:
+        event = event_of(entry)
+        if isinstance(event, RedemptionRequested) and entry.member:
+            requests.add((entry.member, event.redemption.reward, event.fact))
+        elif event.name in TAKES_BACK:
+            for name in _order(entry, facts):
+                orders[name] = orders.get(name, frozenset()) | {event.fact}
+    return Scope(requests=frozenset(requests), orders=orders)
+
+
+def sold(entries: list[Entry], wishes: Scope) -> dict[str, Money]:
+    """Return what the orders were worth that are told in this very transaction and go back in it."""
+    events = (event_of(entry) for entry in entries) if wishes.orders else ()
+    worth = {event.fact: amounts_of(event) for event in events if event.fact in wishes.orders}
+    return {fact: amounts for fact, amounts in worth.items() if amounts is not None}
+
+
 # --- earning -----------------------------------------------------------------------------------------------
 
 
@@ -180,7 +207,8 @@ def _earn(step: Step, entry: Entry) -> None:
 def _price(step: Step, entry: Entry, program: Program, member: str) -> None:
     """Post what the programme gives for an event, and remember what it counts."""
     event, about = event_of(entry), step.about(member)
-    used = step.usage.of(member, program.keys(event))
+    owner = step.book.account(member).member  # of the counters: who was merged has none any more
+    used = step.usage.of(owner, program.keys(event))
     priced = program.price(event, about, used)
     brought = _brought(step, entry, program, about)
     before = len(step.book.posted)
@@ -208,7 +236,7 @@ def _price(step: Step, entry: Entry, program: Program, member: str) -> None:
         reads = program.reads_of_member(event.name)
         facts = about if reads is None else {name: about[name] for name in reads & about.keys()}
         step.usage.pin(event.fact, Pin(facts, used))
-    _remember(step, entry, member, priced)
+    _remember(step, entry, owner, priced)
     if brought:
         _reward_both(step, entry, program, brought)
 
@@ -292,12 +320,20 @@ def _refund(step: Step, entry: Entry) -> None:
     if earning := _earning(step, entry):
         step.book.add_refund(earning.fact, event.refund, source=entry.connection, cause=entry)
         _settle(step, entry, earning)
+    if spent_on := _spent_on(step, entry):
+        if earning is None:
+            step.rewards.orders.returned(spent_on, event.refund, source=entry.connection, cause=entry)
+        _give_back(step, entry, earning, spent_on)
 
 
 def _cancel(step: Step, entry: Entry) -> None:
     if earning := _earning(step, entry):
         step.book.add_cancellation(earning.fact, source=entry.connection, cause=entry)
         _settle(step, entry, earning)
+    if spent_on := _spent_on(step, entry):
+        if earning is None:
+            step.rewards.orders.cancelled(spent_on, source=entry.connection, cause=entry)
+        _give_back(step, entry, earning, spent_on)
 
 
 def _reinstate(step: Step, entry: Entry) -> None:
@@ -342,7 +378,7 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     if program.remembers:
         kept = {at: line.kept for at, line in earning.lines.items()}
         keys = [key for at in kept for key in program.counted(at[0], {at[1]: 0}, earning.occurred_at, 0)]
-        used = step.usage.of(earning.member, keys)
+        used = step.usage.of(step.book.account(earning.member).member, keys)
         keep, counts = refunds.within(program, kept, keep, used, earning.occurred_at)
     posted = step.book.settle_refunds(
         earning.fact,
@@ -357,7 +393,7 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     if posted is None:
         entry.reason = f"{earning.fact} keeps its points"
     elif counts:
-        step.usage.add(earning.member, counts)
+        step.usage.add(step.book.account(earning.member).member, counts)
     step.learn(entry, fact or event.fact)
 
 
@@ -376,6 +412,58 @@ def _settle_referral(step: Step, entry: Entry, earning: Earning, fact: str) -> N
                 cause=entry,
                 data=journal.plain(event_of(entry)),
             )
+
+
+def _spent_on(step: Step, entry: Entry) -> str:
+    """Return the order that goes back, if this event does something and points were spent on it; else nothing."""
+    posted = step.facts.canonical(_of(entry)) or ""
+    spent = entry.state == "done" and step.rewards.spent_on(_order(entry, step.facts))
+    return posted if spent else ""
+
+
+def _give_back(step: Step, entry: Entry, earning: Earning | None, order: str) -> None:
+    """Give back the points that were spent on an order, as far as it went back."""
+    share = gone(earning, earning.refunds.values()) if earning else step.rewards.orders.share(order)
+    names = _order(entry, step.facts)
+    given = redemptions.settle_order(step.rewards, names, share, fact=event_of(entry).fact, cause=entry)
+    if given:
+        entry.reason = f"{given} points spent on {order} were given back"
+
+
+# --- rewards -----------------------------------------------------------------------------------------------
+
+
+def _redeem(step: Step, entry: Entry) -> None:
+    """A member asks for a reward, by whatever channel reports it. Why it cannot be had is the event's reason."""
+    event = cast("RedemptionRequested", entry.canonical)
+    wish = event.redemption
+    if told := step.facts.told([event.fact]):
+        entry.witness(told)
+        return
+    if event.test:
+        entry.reason = "from test mode: nothing is redeemed"
+        return
+    if entry.member is None and step.directory.find(entry.connection, event.member):
+        entry.state, entry.next_at = "ready", step.book.now  # as with earning
+        return
+    if entry.member is None:
+        # Nobody claims a wish later: a reward that appears when an address is proved is one nobody waits for.
+        entry.reason = "nobody is known by it, so nothing was redeemed"
+        return
+    done = redemptions.request(
+        step.rewards,
+        entry.member,
+        wish.reward,
+        key=event.fact,
+        channel=wish.channel or entry.connection,
+        order=wish.order and (step.facts.canonical(wish.order) or wish.order),
+        cause=entry,
+    )
+    if done.state == "refused":
+        entry.reason = f"refused: {done.reason}"
+    elif done.role:
+        entry.reason = f"waits for a {done.role}"
+    step.learn(entry, event.fact)
 
 
 # --- people ------------------------------------------------------------------------------------------------
@@ -427,7 +515,7 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "consent.changed": _note,
     "command.received": _note,
     "approval.decided": _note,
-    "redemption.requested": _note,
+    "redemption.requested": _redeem,
 }
 """Every other event earns what the programme's rules give for it."""
 
@@ -444,3 +532,9 @@ def event_of(entry: Entry) -> Event:
 def _of(entry: Entry) -> str:
     """Return the name of the fact that an event takes from or gives back to; empty for others."""
     return getattr(entry.canonical, "of", "")
+
+
+def _order(entry: Entry, facts: Facts) -> set[str]:
+    """Return the names of the order that an event takes from."""
+    of = _of(entry)
+    return {of, facts.canonical(of) or of}

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 import structlog
 
-from hub import inbox, journal, ledger, outbox
+from hub import inbox, journal, ledger, outbox, redeeming, rewards, upkeep
 from hub.calendar import come_round
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
 from hub.members import Directory
+from hub.rewards import Scope
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -21,13 +23,22 @@ if TYPE_CHECKING:
 BATCH = 200
 PRUNE_EVERY = timedelta(hours=1)
 LOOK_EVERY = timedelta(minutes=1)
+HEAR_EVERY = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    return hub.reload_if_changed() + settle_due(hub) + come_round(hub) + wake_missed(hub) + prune(hub)
+    return (
+        hub.reload_if_changed()
+        + settle_due(hub)
+        + end_rewards(hub)
+        + come_round(hub)
+        + wake_missed(hub)
+        + hear(hub)
+        + prune(hub)
+    )
 
 
 def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:
@@ -58,6 +69,24 @@ def wake_missed(hub: Hub) -> int:
     return woken
 
 
+def hear(hub: Hub) -> int:
+    """Tell of connections that fall silent, or speak again."""
+    now = hub.clock()
+    if now < hub.hear_next:
+        return 0
+    hub.hear_next = now + HEAR_EVERY
+    for silence in upkeep.listen(hub):
+        log.warning(
+            "a connection is silent" if not silence.over else "a silent connection speaks again",
+            action="connection_silent" if not silence.over else "connection_speaks",
+            connection=silence.connection,
+        )
+        word = "over" if silence.over else "began"
+        name = f"silence:{silence.connection}:{silence.since.isoformat()}:{word}"
+        hub.say(silence.connection, str(silence), once=name)
+    return 0
+
+
 def settle_due(hub: Hub) -> int:
     """Activate pending lots whose time has come, and expire those whose time is over."""
     now = hub.clock()
@@ -73,6 +102,31 @@ def settle_due(hub: Hub) -> int:
         told = fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
     hub.tell(Settled([], book.posted, told))
     return len(members)
+
+
+def end_rewards(hub: Hub) -> int:
+    """Let go of redemptions that nobody confirmed in time, and mark vouchers whose time is over."""
+    with hub.database.read() as connection:
+        scope = rewards.due(connection, hub.clock(), BATCH)
+    if not scope:
+        return 0
+    try:
+        return redeeming.act(hub, scope, rewards.settle)
+    except sa.exc.OperationalError:
+        raise
+    except Exception:  # one that breaks must not keep the others from ending
+        log.exception("a batch of rewards is taken apart", action="rewards_isolated")
+        return sum(_end_apart(hub, one) for one in scope.apart())
+
+
+def _end_apart(hub: Hub, scope: Scope) -> int:
+    try:
+        return redeeming.act(hub, scope, rewards.settle)
+    except sa.exc.OperationalError:
+        raise
+    except Exception:
+        log.exception("a reward cannot be ended", action="reward_broken", scope=str(scope))
+        return 0
 
 
 def prune(hub: Hub) -> int:

@@ -12,21 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
-from hub import birthdays, effects, inbox, journal
+from hub import birthdays, effects, inbox, journal, rewards
 from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out
-from hub.inbox import Inbox, Row
+from hub.inbox import Row
 from hub.journal import Entry, Settled
 from hub.ledger import Book
 from hub.members import Directory
 from hub.reading import fetch_and_read, read
 from hub.referrals import Referrals
+from hub.rewards import Rewards, Scope
 from hub.sdk import Answer, Webhook
 from hub.usage import Usage
 
@@ -41,7 +42,14 @@ ACCEPTED = Answer()
 log = structlog.get_logger()
 
 
-def accept(connection: Connection, webhook: Webhook, inbox: Inbox) -> Answer:
+class Keeper(Protocol):
+    """Where accepted webhooks are kept: `hub.inbox.Inbox`, or what stands for it on an event loop."""
+
+    def put(self, row: Row) -> object:
+        """Store a row; return after the commit, or see to it that nobody is answered before."""
+
+
+def accept(connection: Connection, webhook: Webhook, inbox: Keeper) -> Answer:
     """Verify a webhook, store it durably, and return what the platform wants to read.
 
     Raises:
@@ -53,7 +61,7 @@ def accept(connection: Connection, webhook: Webhook, inbox: Inbox) -> Answer:
         connector.verify(webhook, connection.live_secrets(webhook.received_at))
     answer = _answer(connection, webhook)
     if answer is None or answer.store:
-        inbox.put(Row.of(connection, webhook))  # returns after the commit
+        inbox.put(Row.of(connection, webhook))
     return answer or ACCEPTED
 
 
@@ -136,24 +144,32 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
 
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
+    wishes = effects.wishes(live, facts)
+    needs = rewards.look(tx, wishes)
     referrals = Referrals.open(tx, *effects.referred(hub.programs, live), now=now)
     book = Book.open(
         tx,
-        {entry.member for entry in live if entry.member} | referrals.referrers,
+        {entry.member for entry in live if entry.member} | needs.members | referrals.referrers,
         now=now,
         program=program,
         origins=effects.origins(hub.programs, live, facts),
-        keys=effects.keys(hub.programs, live),
+        keys=effects.keys(hub.programs, live) | needs.keys,
+        holds=needs.holds,
+        spent=needs.spent,
     )
     referrals.lock()
     directory.facts(referrals.people)
-    usage = Usage.open(tx, *effects.counters(hub.programs, live, book, facts))
-    step = effects.Step(hub.programs, book, facts, directory, usage, referrals)
+    step = effects.Step(hub.programs, book, facts, directory)
+    step.referrals = referrals
+    step.usage = Usage.open(tx, *effects.counters(hub.programs, live, book, facts))
+    step.rewards = Rewards.open(tx, wishes if needs else Scope(), book, hub.programs, step.about)
+    step.rewards.orders.tell(effects.sold(live, wishes))
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
     book.flush(tx)
-    usage.flush()
+    step.rewards.flush(tx)
+    step.usage.flush()
     referrals.flush()
     birthdays.remember(tx, step.birthdays)
     directory.flush()
@@ -161,7 +177,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     journal.wake_waiting(tx, step.learnt, now)
 
     # Fan out.
-    told = fan_out(hub, tx, directory, book, entries=live, happenings=step.happened)
+    told = fan_out(hub, tx, directory, book, entries=live, happenings=step.happened + step.rewards.happened)
     return Settled(entries, book.posted, told)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hub.codes import normal
 from hub.ids import new_id
-from hub.rules.referrals import Referral, normal_code
+from hub.rules.referrals import Referral
 from hub.storage import Lookup, Many, insert_new
 from hub.storage.tables import Instant, referral, referral_code
 
@@ -140,8 +141,8 @@ def code_of(connection: sa.Connection, member: str, rules: Referral, now: dateti
         own = connection.scalar(sa.select(referral_code.c.code).where(referral_code.c.member == member))
         if own is not None:
             return str(own)
-        code = rules.new_code()
-        row = {"key": normal_code(code), "member": member, "code": code, "created_at": now}
+        code = rules.entry.code.new()
+        row = {"key": normal(code), "member": member, "code": code, "created_at": now}
         connection.execute(insert_new(connection, referral_code).values(row).on_conflict_do_nothing())
     raise RuntimeError("no referral code is free: give its pattern more #")
 

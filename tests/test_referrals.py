@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from hub.ledger import verify
 from hub.members import find
 from hub.referrals import code_of, listed
-from hub.rules.referrals import normal_code
 from hub.sdk import ConfigError
 from hub.storage.tables import event, leg, posting
 from tests.helpers import PROGRAM, Clock, make_hub, url_of
@@ -238,12 +237,11 @@ def test_a_friend_who_comes_too_late_is_a_customer_like_any_other(bench):
     assert points(bench) == {"earn:app:order/A": 10}
 
 
-def test_a_member_has_one_code_that_reads_alike(bench):
+def test_a_member_has_one_code(bench):
     enrol(bench, "mara")
     own = code(bench, "mara")
     assert code(bench, "mara") == own
     assert own.startswith("BREW-")
-    assert normal_code(" brew-0oil il ") == normal_code("BREW-00111111")[: len("BREW001111")]
 
 
 def test_crashes_between_both_sides_are_impossible(bench, monkeypatch):  # B36
@@ -274,7 +272,7 @@ def test_crashes_between_both_sides_are_impossible(bench, monkeypatch):  # B36
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("BREW-########", "BREW-###", "write capitals, and six or more # in a row"),
+        ("BREW-########", "BREW-###", "are wanted so that nobody guesses one: write 8 # or more"),
         ("trigger: member.created", "trigger: member.creatd", "nothing can be earned on 'member.creatd'"),
         ("ref.same_email", "ref.same_mail", "ref has no 'same_mail' (did you mean 'same_email'?)"),
         ("order.net_minor >= 1000", "order.net_minor", None),

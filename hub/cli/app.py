@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, program, sending
+from hub.cli import events, files, ledger, outbox, program, rewards, sending, upkeep
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -100,6 +100,14 @@ def _claim(host: str, port: int) -> None:
 
 
 app.command("send")(sending.send)
+app.command("connect")(upkeep.connect)
+app.command("subscribe")(upkeep.subscribe)
+app.command("poll")(upkeep.poll)
+app.command("reconcile")(upkeep.reconcile)
+app.command("connect")(upkeep.connect)
+app.command("subscribe")(upkeep.subscribe)
+app.command("poll")(upkeep.poll)
+app.command("reconcile")(upkeep.reconcile)
 app.command("why")(events.why)
 
 
@@ -123,6 +131,9 @@ for group, name in (
     (events.inbox, "inbox"),
     (outbox.outbox, "outbox"),
     (ledger.members, "members"),
+    (rewards.rewards, "rewards"),
+    (rewards.vouchers, "vouchers"),
+    (rewards.tasks, "tasks"),
     (ledger.ledger, "ledger"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
+from asyncio import Future, get_running_loop
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from flask import Flask
-
 from hub.hub import open_hub
-from hub.inbox import Inbox, Row
-from hub.inbox.inbox import Outcome
+from hub.inbox import Inbox, Outcome, Row
 from hub.web.app import create_app
-from hub.web.server import THREADS, serve
+from hub.web.front import Front
+from hub.web.server import serve
 
 COMMIT_DELAY_S = 0.1
 """A commit as slow as a busy disk's: what is answered in this time and not committed must be missed afterwards."""
@@ -25,19 +24,21 @@ COMMIT_DELAY_S = 0.1
 class Hasty(Inbox):
     """Says "stored" at once, and stores when it comes to it."""
 
-    _pool = ThreadPoolExecutor(THREADS, "crashtest-hasty")
+    _pool = ThreadPoolExecutor(32, "crashtest-hasty")
 
-    def put(self, row: Row) -> Outcome:
-        self._pool.submit(super().put, row)
-        return "stored"
+    def put_soon(self, row: Row) -> Future[Outcome]:
+        self._pool.submit(self.put, row)
+        promised: Future[Outcome] = get_running_loop().create_future()
+        promised.set_result("stored")
+        return promised
 
 
-def create() -> Flask:
+def create() -> Front:
     """Open the hub that HUB_CONFIG names, let it answer too early, and return its application."""
     hub = open_hub(Path(os.environ["HUB_CONFIG"]), commit_delay_s=COMMIT_DELAY_S)
     hub.inbox = Hasty(hub.database, on_stored=hub.engine.ring_inbox)
     hub.start()
-    return create_app(hub)
+    return Front(create_app(hub))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The inbox: verified webhooks, stored before they are answered, and what became of the refused ones."""
 
 from hub.inbox.advice import next_step
-from hub.inbox.inbox import Inbox, NotStored, Overloaded
+from hub.inbox.inbox import Inbox, NotStored, Outcome, Overloaded
 from hub.inbox.reading import (
     Facts,
     Listed,
@@ -27,6 +27,7 @@ __all__ = [
     "Inbox",
     "Listed",
     "NotStored",
+    "Outcome",
     "Overloaded",
     "Refusals",
     "Row",

@@ -6,6 +6,7 @@ written at once.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import queue
 import threading
@@ -30,6 +31,8 @@ LIMIT = 1024
 """Rows that may wait for a commit: two seconds' worth on a slow disk."""
 WAIT_S = 10.0
 """How long a request waits for its commit. Platforms give up after 3 to 10 seconds anyway."""
+GLANCE_S = 0.5
+"""Between two looks for promised rows that waited too long."""
 QUIET_S = 10.0
 """Between two log lines about batches that could not be stored."""
 MOST_DUPLICATES = 10_000
@@ -63,16 +66,22 @@ class Store(Protocol):
 
 
 class _Waiting:
-    """A row on its way: `done` is held until the writer knows how it ended."""
+    """A row on its way. Somebody waits for it: a thread for the lock, or an event loop for the future."""
 
-    __slots__ = ("done", "error", "is_new", "row")
+    __slots__ = ("error", "future", "is_new", "lock", "row")
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, future: asyncio.Future[Outcome] | None = None) -> None:
         self.row = row
-        self.done = threading.Lock()
-        self.done.acquire()
+        self.future = future
+        self.lock = None if future else threading.Lock()
+        if self.lock:
+            self.lock.acquire()
         self.is_new: bool | None = None
         self.error: Exception | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        return "stored" if self.is_new else "duplicate"
 
 
 class Inbox:
@@ -113,6 +122,7 @@ class Inbox:
         self._pid = 0
         self._closing = False
         self._quiet_until = 0.0
+        self._promised: deque[tuple[float, asyncio.Future[Outcome]]] = deque()
         self._again: deque[Delivery] = deque(maxlen=MOST_DUPLICATES)
         self._aside = Aside("hub-inbox-duplicates", self._tell_duplicates, pause_s=0.1)
 
@@ -129,12 +139,60 @@ class Inbox:
         if self._closing or self._queue.qsize() >= self._limit:
             raise Overloaded
         waiting = _Waiting(row)
+        assert waiting.lock
         self._queue.put(waiting)
-        if not waiting.done.acquire(timeout=self._wait_s):
+        if not waiting.lock.acquire(timeout=self._wait_s):
             raise Overloaded
         if waiting.error is not None:
             raise NotStored from waiting.error
-        return "stored" if waiting.is_new else "duplicate"
+        return waiting.outcome
+
+    def put_all(self, rows: Sequence[Row]) -> list[Outcome]:
+        """As `put`, of several rows that wait for their commits together; none is left out.
+
+        Raises:
+            NotStored: one of them is not stored, others may be.
+        """
+        if self._pid != os.getpid():
+            self._start()
+        if self._closing:
+            raise Overloaded
+        waiting = [_Waiting(row) for row in rows]
+        for each in waiting:
+            self._queue.put(each)
+        outcomes = []
+        for each in waiting:
+            assert each.lock
+            if not each.lock.acquire(timeout=self._wait_s):
+                raise Overloaded
+            if each.error is not None:
+                raise NotStored from each.error
+            outcomes.append(each.outcome)
+        return outcomes
+
+    def put_soon(self, row: Row) -> asyncio.Future[Outcome]:
+        """As `put`, on an event loop: return at once what will be the outcome, or be raised, after the commit."""
+        if self._pid != os.getpid():
+            self._start()
+        if self._closing or self._queue.qsize() >= self._limit:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+        self._queue.put(_Waiting(row, future))
+        if not self._promised:
+            loop.call_later(GLANCE_S, self._give_up)
+        self._promised.append((time.monotonic() + self._wait_s, future))
+        return future
+
+    def _give_up(self) -> None:
+        """Fail what has waited too long. One look now and then, instead of a timer for each row."""
+        promised, now = self._promised, time.monotonic()
+        while promised and (promised[0][1].done() or promised[0][0] <= now):
+            if not promised[0][1].done():
+                promised[0][1].set_exception(Overloaded())
+            promised.popleft()
+        if promised:
+            asyncio.get_running_loop().call_later(GLANCE_S, self._give_up)
 
     def waiting(self) -> int:
         """Return how many rows wait for the next commit."""
@@ -153,6 +211,7 @@ class Inbox:
             if self._pid == os.getpid():
                 return
             self._queue = queue.SimpleQueue()  # a parent's rows are the parent's
+            self._promised.clear()
             self._thread = threading.Thread(target=self._run, name="hub-inbox-writer", daemon=True)
             self._thread.start()
             self._pid = os.getpid()
@@ -172,8 +231,7 @@ class Inbox:
                         waiting.error = waiting.error or error
                 _close(store)  # a broken connection does not heal; a new one may
                 store = None
-            for waiting in batch:
-                waiting.done.release()
+            _settle(batch)
             try:
                 self._tell(batch)
             except Exception:
@@ -251,6 +309,33 @@ class Inbox:
         again = [self._again.popleft() for _ in range(len(self._again))]
         if again:
             self._on_duplicate(again)
+
+
+def _settle(batch: list[_Waiting]) -> None:
+    """Let everybody know who waits for a row of a batch; an event loop is woken once."""
+    awaited: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    for waiting in batch:
+        if waiting.future is None:
+            assert waiting.lock
+            waiting.lock.release()
+        else:
+            awaited.setdefault(waiting.future.get_loop(), []).append(waiting)
+    for loop, theirs in awaited.items():
+        with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+            loop.call_soon_threadsafe(_resolve, theirs)
+
+
+def _resolve(awaited: list[_Waiting]) -> None:
+    for waiting in awaited:
+        future = waiting.future
+        if future is None or future.done():
+            continue
+        if waiting.error is None:
+            future.set_result(waiting.outcome)
+        else:
+            error = NotStored()
+            error.__cause__ = waiting.error
+            future.set_exception(error)
 
 
 def _close(store: Store | None) -> None:

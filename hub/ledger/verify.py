@@ -16,8 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.ledger.chain import START, Sealed, cause_name, lot_seal, side
-from hub.storage import Database
-from hub.storage.tables import PROGRAMME, Id, award, event, leg, lot, member, posting, to_us
+from hub.ledger.records import hold_id
+from hub.storage import Database, Lookup
+from hub.storage.tables import PROGRAMME, Id, award, event, hold, leg, lot, lot_move, member, posting, to_us
 
 CHAIN = 19
 """The number of the invariant that the hash chain is."""
@@ -170,7 +171,7 @@ class _Chains:
         self._last: sa.Row[Any] | None = None
 
     def check(self, connection: sa.Connection, page: list[sa.Row[Any]]) -> None:
-        parts = _Parts(connection, [row.id for row in page])
+        parts = _Parts(connection, page)
         for row in page:
             if self._last is None or self._last.member != row.member:
                 self.end()
@@ -203,21 +204,15 @@ class _Chains:
 
 
 class _Parts:
-    """The legs, lots and awards of a page of postings."""
+    """The legs, lots, moves and awards of a page of postings, and the holds they made."""
 
-    def __init__(self, connection: sa.Connection, ids: list[str]) -> None:
-        self.legs = self._by_posting(connection, leg, ids, leg.c.n)
-        self.awards = self._by_posting(connection, award, ids, award.c.n)
-        self.lots = self._by_posting(connection, lot, ids, lot.c.id)
-
-    @staticmethod
-    def _by_posting(
-        connection: sa.Connection, table: sa.Table, ids: list[str], order: sa.ColumnElement[Any]
-    ) -> dict[str, list[sa.Row[Any]]]:
-        found: dict[str, list[sa.Row[Any]]] = defaultdict(list)
-        for row in connection.execute(sa.select(table).where(table.c.posting.in_(ids)).order_by(order)):
-            found[row.posting].append(row)
-        return found
+    def __init__(self, connection: sa.Connection, page: list[sa.Row[Any]]) -> None:
+        ids = [row.id for row in page]
+        made = [hold_id(row.key) for row in page if row.kind == "hold"]
+        self.legs, self.awards, self.lots, self.moves = (
+            _by_posting(lookup(connection, ids)) for lookup in (_LEGS, _AWARDS, _LOTS, _MOVES)
+        )
+        self.deadlines = {row.posting: to_us(row.deadline) for row in _HOLDS(connection, made)}
 
     def sealed(self, row: sa.Row[Any]) -> Sealed:
         """Return a posting as it should have been sealed, from what the database says now.
@@ -246,10 +241,37 @@ class _Parts:
                 for part in self.legs[row.id]
             ],
             lots=sorted(
-                lot_seal(part.wallet, part.amount, part.available_at, part.expires_at)
+                lot_seal(part.name, part.wallet, part.amount, part.available_at, part.expires_at)
                 for part in self.lots[row.id]
             ),
             awards=[
                 (part.n, part.rule, part.wallet, part.wanted, part.points) for part in self.awards[row.id]
             ],
+            moves=[(part.n, part.name, part.bucket, part.delta) for part in self.moves[row.id]],
+            deadline=self.deadlines.get(row.id),
         )
+
+
+def _by_posting(rows: list[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row.posting].append(row)
+    return found
+
+
+_LEGS = Lookup(sa.select(leg).order_by(leg.c.posting, leg.c.n), leg.c.posting)
+_AWARDS = Lookup(sa.select(award).order_by(award.c.posting, award.c.n), award.c.posting)
+_LOTS = Lookup(sa.select(lot), lot.c.posting)
+_MOVES = Lookup(
+    sa.select(
+        lot_move.c.posting,
+        lot_move.c.n,
+        sa.func.coalesce(lot.c.name, "").label("name"),
+        lot_move.c.bucket,
+        lot_move.c.delta,
+    )
+    .outerjoin(lot, lot.c.id == lot_move.c.lot)
+    .order_by(lot_move.c.posting, lot_move.c.n),
+    lot_move.c.posting,
+)
+_HOLDS = Lookup(sa.select(hold.c.posting, hold.c.deadline), hold.c.id)

@@ -71,7 +71,7 @@ class Directory:
             self._known[row.source, row.value] = row.member
         return self
 
-    def resolve(self, connection_name: str, ref: MemberRef, event_id: str) -> str | None:
+    def resolve(self, connection_name: str, ref: MemberRef, event_id: str | None) -> str | None:
         """Return the member a reference means, enrolling them where the programme says so; None if nobody.
 
         The strongest proof decides; the reference's other proofs become theirs where nobody has them yet.
@@ -93,13 +93,13 @@ class Directory:
         keys = self._proofs(connection_name, ref) or self._addresses(ref)
         return next((self._known[key] for key in keys if key in self._known), None)
 
-    def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str) -> None:
+    def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str | None) -> None:
         """Let a reference that means nobody yet mean `owner`."""
         for key in self._proofs(connection_name, ref):
             if key not in self._known:
                 self._link(key, owner, event_id)
 
-    def leave_hints(self, connection_name: str, ref: MemberRef, event_id: str) -> bool:
+    def leave_hints(self, connection_name: str, ref: MemberRef, event_id: str | None) -> bool:
         """Note by what an unassigned event may be claimed later; return whether there is anything."""
         keys = [*([(connection_name, ref.id)] if ref.id else []), *self._addresses(ref)]
         self._hints += [{"source": source, "value": value, "event": event_id} for source, value in keys]
@@ -179,7 +179,7 @@ class Directory:
         self._ids[new], self._contacts[new] = {}, {}
         return new
 
-    def _link(self, key: Key, owner: str, event_id: str) -> None:
+    def _link(self, key: Key, owner: str, event_id: str | None) -> None:
         self._known[key] = owner
         self._new_identities.append(
             {"source": key[0], "value": key[1], "member": owner, "event": event_id, "created_at": self._now}
@@ -187,7 +187,7 @@ class Directory:
         if owner in self._ids:
             self._ids[owner][key[0]] = key[1]
 
-    def _tell(self, owner: str, ref: MemberRef, event_id: str) -> None:
+    def _tell(self, owner: str, ref: MemberRef, event_id: str | None) -> None:
         for kind in CONTACTS:
             value = getattr(ref, kind)
             if value:

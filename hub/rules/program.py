@@ -16,10 +16,12 @@ from hub.rules.compiled import EARNED, Compiled, body_of, environment, variables
 from hub.rules.counters import Counters, Key, Usage, Used, key_of
 from hub.rules.pricing import Priced, Pricing
 from hub.rules.referrals import Referral, referral
+from hub.rules.rewards import Catalogue, catalogue
 from hub.rules.schema import ProgramFile
 from hub.rules.times import Inactivity, instant
 from hub.sdk.errors import ConfigError
 from hub.sdk.events import Event
+from hub.values import DebtPolicy
 from hub.yamlfile import Document, in_file_order, parse, read, validate
 
 SAMPLE_PROGRAM = Path(__file__).with_name("program.yaml")
@@ -42,11 +44,18 @@ class Program:
         totalled: wallets whose earnings milestones look at.
         remembers: some rule looks at the member or at counters.
         referral: what members get who bring friends; None where the file says nothing of it.
+        rewards: what points buy.
         file: all that the file says.
     """
 
     def __init__(
-        self, document: Document, file: ProgramFile, compiled: list[Compiled], referral: Referral | None
+        self,
+        document: Document,
+        file: ProgramFile,
+        compiled: list[Compiled],
+        *,
+        referral: Referral | None,
+        rewards: Catalogue,
     ) -> None:
         self.path = document.path
         self.text = document.text
@@ -69,6 +78,7 @@ class Program:
             if each.rule.milestone and each.rule.milestone.earned
         )
         self._compiled = {each.rule.id: each for each in compiled}
+        self.rewards = rewards
         self._by_trigger: dict[str, list[Compiled]] = defaultdict(list)
         for each in compiled:
             self._by_trigger[each.rule.trigger].append(each)
@@ -81,9 +91,13 @@ class Program:
         self.remembers = any(self.pins(trigger) for trigger in self.triggers)
         self._measured_by = {each.rule.id: self._measure(each) for each in compiled}
 
-    def waives_debt(self, wallet: str) -> bool:
-        """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
-        return wallet in self.wallets and self.wallets[wallet].debt == "waive"
+    def spends(self, wallet: str) -> bool:
+        """Return whether points of a wallet can be spent; those of one it does not know cannot."""
+        return wallet in self.wallets and self.wallets[wallet].spendable
+
+    def debt_policy(self, wallet: str) -> DebtPolicy:
+        """Return what happens when a reversal finds the points spent; in a wallet it does not know they are owed."""
+        return self.wallets[wallet].debt if wallet in self.wallets else "allow"
 
     @property
     def inactive_after(self) -> dict[str, Inactivity]:
@@ -236,7 +250,8 @@ def _program(document: Document) -> Program:
     checker = Checker(document, file)
     compiled = checker.rules()
     referrals = referral(checker)
+    rewards = catalogue(checker, file)
     checker.file_as_a_whole()
     if checker.problems:
         raise ConfigError(in_file_order(checker.problems))
-    return Program(document, file, compiled, referrals)
+    return Program(document, file, compiled, referral=referrals, rewards=rewards)

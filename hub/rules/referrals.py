@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from hub.codes import normal
 from hub.expressions import Environment, Expression, ExpressionError
 from hub.rules.compiled import body_of, environment, variables
 from hub.rules.schema import ReferralEntry, Side
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from hub.rules.check import Checker
     from hub.rules.program import Program
 
-CHARACTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's 32: none of them is taken for another."""
-_ALIKE = str.maketrans("OIL", "011")
 REF_FACTS: Mapping[str, str] = {
     "same_email": "both have one e-mail address; what follows a + does not count",
     "same_phone": "both have one phone number",
@@ -53,10 +49,6 @@ class Referral:
     condition: Expression | None
     blocked: Expression | None
 
-    def new_code(self) -> str:
-        """Return a code that nobody can guess."""
-        return re.sub("#", lambda _: secrets.choice(CHARACTERS), self.entry.code.pattern)
-
     def code_in(self, event: Event) -> str:
         """Return the code that an event tells, as it is looked up; empty where it tells none."""
         claim = self.claims.get(event.name)
@@ -65,7 +57,7 @@ class Referral:
         told = _evaluate(_environment(event.name), claim, event, {}, {})
         if not isinstance(told, str):
             raise PricingError(f"referral: `code` gives {told!r}, and text is wanted")
-        return normal_code(told)
+        return normal(told)
 
     def converts(self, event: Event, member: Mapping[str, Any], claimed_at: datetime) -> bool:
         """Return whether an event is what both are rewarded for."""
@@ -101,11 +93,6 @@ class Referral:
                 expires_at=expiry.after(at, program.zone) if expiry else None,
             )
         ]
-
-
-def normal_code(text: str) -> str:
-    """Return a code as it is looked up: what people mistake for each other is the same."""
-    return re.sub(r"[^0-9A-Z]", "", text.upper()).translate(_ALIKE)
 
 
 @cache

@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from hub.codes import CodePattern
 from hub.money import exponent, to_minor
 from hub.rules.counters import CAPS
+from hub.rules.rewards import RewardEntry
 from hub.rules.streaks import Streak
 from hub.rules.times import (
     ENDS,
@@ -28,6 +30,7 @@ from hub.rules.times import (
     parse_moment,
 )
 from hub.rules.windows import Window
+from hub.values import DebtPolicy
 
 T = TypeVar("T")
 
@@ -96,8 +99,26 @@ def _moment(text: str) -> datetime:
     return there or datetime.combine(day, time())
 
 
+def _code(value: Any) -> CodePattern:
+    match value:
+        case {"pattern": str(pattern), **more} if not more.keys() - {"charset"}:
+            return CodePattern(pattern, str(more.get("charset", "crockford32")))
+    raise ValueError("write {pattern: BREW-########}, with charset: crockford32 or digits perhaps")
+
+
 def _thresholds(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
+
+
+def _debt(value: Any) -> Any:
+    match value:
+        case {"repay": "next_credit", **more} if set(more) <= {"reversal"}:
+            return more.get("reversal", "allow")
+        case dict():
+            raise ValueError(
+                "write allow, waive, clamp or own_lot_only, or {reversal: one of them, repay: next_credit}"
+            )
+    return value
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -134,12 +155,17 @@ class Wallet(_Part):
 
     Attributes:
         expiry: None is never.
-        debt: who bears it when a reversal finds the points spent: the member (allow) or the programme (waive).
+        debt: what happens when a reversal finds the points spent, see `DebtPolicy`. In the file either its name, or
+            `{reversal: allow, repay: next_credit}`: there is one way to repay yet.
+        hold_ttl: how long points stay reserved for a redemption that nobody confirms.
+        reinstate: how long after their expiry points still come back with a redemption that is given back.
     """
 
     expiry: Annotated[Expiry | None, BeforeValidator(_expiry)]
     spendable: bool = True
-    debt: Literal["allow", "waive"] = "allow"
+    debt: Annotated[DebtPolicy, BeforeValidator(_debt)] = "allow"
+    hold_ttl: Annotated[timedelta, _read(parse_length)] = timedelta(minutes=15)
+    reinstate: Annotated[timedelta, _read(parse_length)] = timedelta(0)
 
 
 class Rate(_Part):
@@ -260,18 +286,6 @@ class Rule(_Part):
         return self.stack or ("multiply" if self.multiplies else "sum")
 
 
-def _code(pattern: str) -> str:
-    if not re.fullmatch(r"[A-Z0-9-]*#{6,}[A-Z0-9-]*", pattern):
-        raise ValueError("write capitals, and six or more # in a row for random ones: BREW-########")
-    return pattern
-
-
-class Code(_Part):
-    """How a member's own code looks: each # is one of 32 characters that are not taken for another."""
-
-    pattern: Annotated[str, _read(_code)]
-
-
 class Claim(_Part):
     """Where a friend's events tell the code; `code` is a CEL expression that gives text, empty for none."""
 
@@ -302,7 +316,7 @@ class ReferralEntry(_Part):
         block_if: a CEL condition on `ref` and what `converts` reads: nothing is given when it holds.
     """
 
-    code: Code
+    code: Annotated[CodePattern, BeforeValidator(_code)]
     claim: Annotated[list[Claim], Field(min_length=1)]
     converts: Converts
     within: Annotated[timedelta | None, _read(parse_length)] = None
@@ -326,3 +340,4 @@ class ProgramFile(_Part):
     campaigns: dict[Name, Campaign] = {}
     earning: list[Rule] = []
     referral: ReferralEntry | None = None
+    rewards: list[RewardEntry] = []

@@ -76,6 +76,15 @@ class Rolling:
     span: Span
     end: str = ""
 
+    @classmethod
+    def parse(cls, text: str) -> Rolling:
+        """Return the rule for "90 days", "12 months" or "2 years", to the minute.
+
+        Raises:
+            ValueError: not such a text.
+        """
+        return cls(Span.parse(text))
+
     def after(self, at: datetime, zone: ZoneInfo) -> datetime:
         """Return the first instant, in UTC, at which points earned `at` can no longer be spent.
 

@@ -1,30 +1,34 @@
 """The Flask application: one route for webhooks, and what operators ask for.
 
-POST /webhooks/<connection> is answered twice over: by an ordinary view, and by a lane around Flask's dispatch,
-which costs more than everything a webhook needs. Both call `receive`, and the same tests run through both.
+It is whole by itself, on any WSGI server. `hub serve` puts `hub.web.front` before it, which answers webhooks around
+Flask's dispatch and never lets a thread wait for a commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from flask import Flask, Response, request
+from flask.sessions import SessionInterface
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from werkzeug.exceptions import HTTPException
 
 from hub.connections import Connection
-from hub.sdk import Answer
+from hub.inbox import Inbox
+from hub.sdk import Answer, Headers
 from hub.web import metrics
-from hub.web.receive import Accepting, probe, problem, receive
+from hub.web.receive import Accepting, Request, probe, problem, receive
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PREFIX = "/webhooks/"
+REQUEST, INBOX = "hub.request", "hub.inbox"
+"""Under these names the environ holds what `hub.web.front` has read, and the inbox that does not wait."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -33,6 +37,12 @@ log = structlog.get_logger()
 
 class Hub(Accepting, Protocol):
     """What the application needs of the hub."""
+
+    @property
+    def inbox(self) -> Inbox: ...
+    @property
+    def max_body(self) -> int:
+        """Bytes of the largest body."""
 
     @property
     def connections(self) -> Mapping[str, Connection]: ...
@@ -46,38 +56,46 @@ class Hub(Accepting, Protocol):
         """Return what keeps the hub from its work, one sentence each; empty when nothing does."""
 
 
+class NoSession(SessionInterface):
+    """Nobody logs in by a cookie; Flask's own interface looks for one at every request."""
+
+    def open_session(self, app: Flask, request: Any) -> None:
+        return None
+
+    def is_null_session(self, obj: object) -> bool:
+        return True
+
+
 class Application(Flask):
-    """Flask, with a lane for webhooks. What the lane does not know it leaves to Flask, errors included."""
+    """Flask's application of one hub.
 
-    take: Callable[[Connection, WSGIEnvironment], Answer]
-    lane: Mapping[str, Connection] = {}
+    Attributes:
+        took: notes how many seconds a webhook took, commit included.
+    """
 
-    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path: str = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == "POST" and path.startswith(PREFIX):
-            connection = self.lane.get(path[len(PREFIX) :])
-            if connection is not None:
-                answer = self.take(connection, environ)
-                start_response(STATUS_LINES[answer.status], headers_of(answer))
-                return [answer.body]
-        return super().wsgi_app(environ, start_response)
+    session_interface = NoSession()
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__("hub.web", static_folder=None)
+        self.hub = hub
+        self.took = metrics.register(hub.metrics, hub.inbox, hub.refusals)
 
 
-def create_app(hub: Hub) -> Flask:
+def create_app(hub: Hub) -> Application:
     """Return the WSGI application of a hub. The caller starts and closes the hub."""
-    app = Application("hub.web", static_folder=None)
+    app = Application(hub)
     app.url_map.merge_slashes = False  # a redirect would lose the POST; the address is wrong, and we say so
-    took = metrics.register(hub.metrics, hub.inbox, hub.refusals)
 
     def take(connection: Connection, environ: Mapping[str, Any]) -> Answer:
         started = perf_counter()
-        answer = receive(hub, connection, environ)
-        took(perf_counter() - started)
+        fronted = environ.get(REQUEST)  # read by the front, which also waits for the commit
+        request = fronted or Request.from_environ(environ, hub.max_body, unsigned=bool(connection.waiver))
+        answer = receive(hub, connection, request, environ[INBOX] if fronted else hub.inbox)
+        if not isinstance(answer, Answer):
+            answer = answer()
+        if not fronted:
+            app.took(perf_counter() - started)
         return answer
-
-    app.take = take
-    if hub.fast_lane:
-        app.lane = hub.connections
 
     @app.route(f"{PREFIX}<name>", methods=METHODS, provide_automatic_options=False)
     def webhook(name: str) -> Response:
@@ -88,7 +106,8 @@ def create_app(hub: Hub) -> Flask:
         if request.method == "POST":
             return respond(take(connection, request.environ))
         if request.method in connection.connector.probes:
-            return respond(probe(hub, connection, request.environ))
+            headers, query = Headers.from_environ(request.environ), request.environ.get("QUERY_STRING", "")
+            return respond(probe(hub, connection, request.method, headers, query))
         allowed = ", ".join(["POST", *connection.connector.probes])
         return respond(problem(405, "method_not_allowed", {"Allow": allowed}))
 
@@ -139,6 +158,14 @@ def headers_of(answer: Answer) -> list[tuple[str, str]]:
     ]
 
 
+class Plain(Response):
+    """An answer that is whole: nothing about it has to be worked out for the request at hand."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(self.status, self.headers.to_wsgi_list())
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.get_data()]
+
+
 def respond(answer: Answer) -> Response:
     """Return an answer as Flask's response."""
-    return Response(answer.body, STATUS_LINES[answer.status], headers_of(answer))
+    return Plain(answer.body, STATUS_LINES[answer.status], headers_of(answer))

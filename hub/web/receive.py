@@ -1,23 +1,25 @@
-"""One webhook, from a WSGI environ to an answer. All of it runs for every webhook: keep it a page long.
+"""One webhook, from a request to an answer. All of it runs for every webhook: keep it a page long.
 
 200, or what the platform wants to read: verified and committed, whatever becomes of it later.
 401: not verified.
-400, 411, 413: cut short, of unknown length, too large.
+400, 408, 411, 413: cut short, too slow, of unknown length, too large.
 503 with Retry-After: verified and not stored, come again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
 from hub.clock import Clock
 from hub.connections import Connection
-from hub.inbox import Inbox, NotStored, Overloaded, Refusals
-from hub.pipeline import ACCEPTED, accept
-from hub.sdk import Answer, Headers, NotVerified, Webhook
+from hub.inbox import NotStored, Overloaded, Refusals
+from hub.pipeline import ACCEPTED, Keeper, accept
+from hub.sdk import Answer, Card, Headers, MemberRef, NotVerified, Webhook
 
 RETRY_AFTER_S = 5
 
@@ -28,14 +30,11 @@ class Accepting(Protocol):
     """What a webhook meets on its way in."""
 
     @property
-    def inbox(self) -> Inbox: ...
-    @property
     def refusals(self) -> Refusals: ...
     @property
     def clock(self) -> Clock: ...
-    @property
-    def max_body(self) -> int:
-        """Bytes of the largest body."""
+    def card(self, connection: Connection, ref: MemberRef) -> Card:
+        """Return the account of whoever a reference means."""
 
 
 class Unreadable(Exception):
@@ -47,25 +46,50 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-def receive(hub: Accepting, connection: Connection, environ: Mapping[str, Any]) -> Answer:
-    """Return the answer to a POST; the webhook is stored by then unless it says otherwise."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST, whichever server took it. `body` is what was read, or why it was not."""
+
+    headers: Headers
+    query: str
+    body: bytes | Unreadable
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, Any], most: int, *, unsigned: bool) -> Request:
+        """Read a WSGI request with a body of at most `most` bytes.
+
+        Args:
+            environ: of the request.
+            most: bytes.
+            unsigned: no signature will tell whether the body is whole, so its length must.
+        """
+        try:
+            body: bytes | Unreadable = _read(environ, most, unsigned=unsigned)
+        except Unreadable as error:
+            body = error
+        return cls(Headers.from_environ(environ), environ.get("QUERY_STRING", ""), body)
+
+
+Later = Callable[[], Answer]
+"""An answer that the database has to be asked for: where nobody waits for a thread, it is called in one."""
+
+
+def receive(hub: Accepting, connection: Connection, request: Request, inbox: Keeper) -> Answer | Later:
+    """Return the answer to a webhook; `inbox` keeps it by then, or will before the answer is sent."""
     webhook = None
     try:
-        webhook = Webhook(
-            "POST",
-            public_url(connection, environ),
-            Headers.from_environ(environ),
-            read_body(environ, hub.max_body, unsigned=bool(connection.waiver)),
-            hub.clock(),
-        )
-        return accept(connection, webhook, hub.inbox)
+        if isinstance(request.body, Unreadable):
+            raise request.body
+        url = public_url(connection, request.query)
+        webhook = Webhook("POST", url, request.headers, request.body, hub.clock())
+        answer = accept(connection, webhook, inbox)
+        return partial(_show, hub, connection, webhook, answer) if connection.connector.shows else answer
     except NotVerified as error:
         answer, reason = problem(401, error.reason), error.reason
     except Unreadable as error:
         answer, reason = problem(error.status, error.reason), error.reason
     except NotStored as error:
-        reason = "overloaded" if isinstance(error, Overloaded) else "not_stored"
-        answer = problem(503, reason, {"Retry-After": str(RETRY_AFTER_S)})
+        return not_stored(hub, connection, error)
     except Exception:
         # What is left is a connector's check that trips over hostile input: nothing is proven then.
         reason = "not_checked"
@@ -75,15 +99,26 @@ def receive(hub: Accepting, connection: Connection, environ: Mapping[str, Any]) 
     return answer
 
 
-def probe(hub: Accepting, connection: Connection, environ: Mapping[str, Any]) -> Answer:
+def _show(hub: Accepting, connection: Connection, webhook: Webhook, otherwise: Answer) -> Answer:
+    """Return the answer that shows an account, where the webhook asks for one."""
+    try:
+        ref = connection.connector.asks_about(webhook)
+        return otherwise if ref is None else connection.connector.show(webhook, hub.card(connection, ref))
+    except Exception:  # the webhook is accepted: what cannot be shown now must not make it come again
+        log.exception("an account cannot be shown", action="show_error", connection=connection.name)
+        return otherwise
+
+
+def not_stored(hub: Accepting, connection: Connection, error: NotStored) -> Answer:
+    """Return the answer to a genuine webhook that could not be kept."""
+    reason = "overloaded" if isinstance(error, Overloaded) else "not_stored"
+    hub.refusals.refuse(connection, reason)
+    return problem(503, reason, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def probe(hub: Accepting, connection: Connection, method: str, headers: Headers, query: str) -> Answer:
     """Return the answer to a method with which the platform tests the address. Nothing is stored."""
-    webhook = Webhook(
-        environ["REQUEST_METHOD"],
-        public_url(connection, environ),
-        Headers.from_environ(environ),
-        b"",
-        hub.clock(),
-    )
+    webhook = Webhook(method, public_url(connection, query), headers, b"", hub.clock())
     try:
         return connection.connector.answer(webhook) or ACCEPTED
     except Exception:
@@ -91,41 +126,46 @@ def probe(hub: Accepting, connection: Connection, environ: Mapping[str, Any]) ->
         return ACCEPTED
 
 
-def public_url(connection: Connection, environ: Mapping[str, Any]) -> str:
+def public_url(connection: Connection, query: str) -> str:
     """Return the address the platform called: the configured one, since Host is whatever the caller says."""
-    query = environ.get("QUERY_STRING")
     return f"{connection.url}?{query}" if query else connection.url
 
 
-def read_body(environ: Mapping[str, Any], most: int, *, unsigned: bool) -> bytes:
-    """Return the raw body, at most `most` bytes. A declared length is judged before anything is read.
-
-    Args:
-        environ: of the request.
-        most: bytes.
-        unsigned: no signature will tell whether the body is whole, so its length must.
+def declared_length(text: str | None, most: int) -> int | None:
+    """Return the length a request declares, None where it declares none. It is judged before anything is read.
 
     Raises:
-        Unreadable: 400, 411 or 413.
+        Unreadable: 400 or 413.
     """
-    length = environ.get("CONTENT_LENGTH")
-    if length:
-        if not (length.isascii() and length.isdigit()):
-            raise Unreadable(400, "bad_length")
-        if len(length) > 15 or int(length) > most:
-            raise Unreadable(413, "too_large")
-        body: bytes = environ["wsgi.input"].read(int(length))
-        # Servers give what came when the sender hangs up half way (Granian 2.8, 2026-11).
-        if len(body) < int(length):
-            raise Unreadable(400, "cut_short")
-        return body
-    # A chunked body that ends early looks complete to us, and is stored for good under its delivery id.
-    if unsigned or not environ.get("wsgi.input_terminated"):
-        raise Unreadable(411, "length_required")
-    body = environ["wsgi.input"].read(most + 1)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise Unreadable(400, "bad_length")
+    if len(text) > 15 or int(text) > most:
+        raise Unreadable(413, "too_large")
+    return int(text)
+
+
+def whole(body: bytes, length: int | None, most: int) -> bytes:
+    """Return a body that is as long as was declared, and not too long.
+
+    Raises:
+        Unreadable: 400 or 413.
+    """
+    # Servers give what came when the sender hangs up half way (Granian 2.8, 2026-11).
+    if length is not None and len(body) < length:
+        raise Unreadable(400, "cut_short")
     if len(body) > most:
         raise Unreadable(413, "too_large")
     return body
+
+
+def _read(environ: Mapping[str, Any], most: int, *, unsigned: bool) -> bytes:
+    length = declared_length(environ.get("CONTENT_LENGTH"), most)
+    # A chunked body that ends early looks complete to us, and is stored for good under its delivery id.
+    if length is None and (unsigned or not environ.get("wsgi.input_terminated")):
+        raise Unreadable(411, "length_required")
+    return whole(environ["wsgi.input"].read(most + 1 if length is None else length), length, most)
 
 
 def problem(status: int, error: str, headers: dict[str, str] | None = None) -> Answer:

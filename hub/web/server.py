@@ -1,34 +1,29 @@
-"""Serving: Granian with the settings that were measured (docs/decisions/0003-accept-path.md)."""
+"""Serving: Granian with the settings that were measured (docs/decisions/0003-accept-path.md).
+
+One process serves by itself: Granian's server runs in it beside the engine. More of them, on PostgreSQL, are children of
+a supervisor that starts them again.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 
-from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-TARGET = "hub.web.wsgi:create"
-THREADS = 32
-"""Requests in work at once; most of them wait for the same commit."""
+from hub.web.front import DRAIN_S, Front
+
+TARGET = "hub.web.serving:create"
 BACKLOG = 1024
-CLOSE_S = 30
-"""How long a worker may take to answer what it has taken in and to commit it."""
 
 
-def serve(
-    hub_file: Path,
-    host: str,
-    port: int,
-    *,
-    workers: int = 1,
-    threads: int = THREADS,
-    target: str = TARGET,
-) -> None:
+def serve(hub_file: Path, host: str, port: int, *, workers: int = 1, target: str = TARGET) -> None:
     """Serve a hub until SIGTERM or SIGINT; return when all that was accepted is committed.
 
     Args:
@@ -36,24 +31,51 @@ def serve(
         host: address to listen on.
         port: port to listen on.
         workers: processes. On SQLite one is faster than several; on PostgreSQL add them as cores allow.
-        threads: requests in work at once in each worker.
-        target: import string of the function that makes the application in the worker.
+        target: import string of the function that makes the front in the process that serves.
     """
     os.environ["HUB_CONFIG"] = str(hub_file)
+    settings: dict[str, Any] = {
+        "address": host,
+        "port": port,
+        "interface": Interfaces.RSGI,
+        "runtime_threads": 1,
+        "websockets": False,
+        "backlog": BACKLOG,
+        "log_level": LogLevels.error,
+    }
+    if workers == 1:
+        _loops().run(_serve_alone(make(target), settings))
+        return
+    from granian import Granian
+
     Granian(
-        target,
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=workers,
-        blocking_threads=threads,
-        runtime_threads=1,
-        websockets=False,
-        backlog=BACKLOG,
-        respawn_failed_workers=True,
-        workers_kill_timeout=CLOSE_S,
-        log_level=LogLevels.error,  # it warns of the 32 threads, which are meant
+        target, workers=workers, respawn_failed_workers=True, workers_kill_timeout=int(DRAIN_S), **settings
     ).serve(target_loader=make)
+
+
+async def _serve_alone(front: Front, settings: dict[str, Any]) -> None:
+    from granian.server.embed import Server
+
+    server = Server(front, **settings)
+    loop = asyncio.get_running_loop()
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    serving = loop.create_task(server.serve())
+    waiting = loop.create_task(ending.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    await front.drained()
+    server.stop()  # type: ignore[no-untyped-call]
+    await serving
+
+
+def _loops() -> asyncio.Runner:
+    """Return a runner of event loops: uvloop's where there is one (not on Windows), which is much quicker."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
 def become(hub_file: Path, host: str, port: int, *, workers: int = 1) -> NoReturn:
@@ -63,7 +85,7 @@ def become(hub_file: Path, host: str, port: int, *, workers: int = 1) -> NoRetur
 
 
 def make(target: str) -> Any:
-    """Return the application that `target` makes, in the worker.
+    """Return the application that `target` makes, in the process that serves.
 
     Granian's own loader puts the working directory first on the path and takes it for a package if it looks
     like one: a merchant's folder must not decide what `hub` is.

@@ -48,7 +48,7 @@ def test_a_member_s_code_is_made_once(opened):
     path = opened.folder / "program.yaml"
     path.write_text(path.read_text() + REFERRAL)
     first, again = (opened("referrals", "code", "standard_webhooks:brew-20417").out for _ in range(2))
-    assert re.fullmatch(r"BREW-[0-9A-HJKMNP-TV-Z]{8}\n", first)
+    assert re.fullmatch(r"BREW-[0-9A-HJKMNP-TV-Z]{9}\n", first)
     assert again == first
     assert "nobody was brought yet" in opened("referrals", "list", "standard_webhooks:brew-20417").out
     assert "0 members are known as" in opened("referrals", "list", "nobody@example.com").out

@@ -100,8 +100,8 @@ def test_the_campaign_and_what_is_remembered_load():
 
 def test_the_referral_loads_and_makes_codes_of_its_pattern():
     of = parse_program(f"{WHOLE}{FRIENDS}".encode(), "program.md")
-    assert re.fullmatch(r"BREW-[0-9A-HJKMNP-TV-Z]{8}", of.referral.new_code())
-    assert 32**8 == 2**40
+    assert re.fullmatch(r"BREW-[0-9A-HJKMNP-TV-Z]{9}", of.referral.entry.code.new())
+    assert of.referral.entry.code.space == 2**40
 
 
 def test_every_cap_is_explained():

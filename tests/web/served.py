@@ -19,7 +19,7 @@ from hub.inbox import Inbox, Refusals
 from hub.storage import Database
 from hub.storage.migrations import upgrade
 from hub.web.app import create_app
-from hub.web.wsgi import close_at_exit
+from hub.web.front import Front
 
 MAX_BODY = 64 << 10
 
@@ -68,5 +68,4 @@ def create():
     database = Database(os.environ["HUB_CONFIG"], commit_delay_s=float(os.environ.get("COMMIT_DELAY_S", "0")))
     upgrade(database)
     hub = ToyHub(database, fast_lane=os.environ.get("FAST_LANE") != "no")
-    close_at_exit(hub.close)
-    return create_app(hub)
+    return Front(create_app(hub), close=hub.close)

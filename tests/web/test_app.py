@@ -1,7 +1,9 @@
-"""What a platform is answered, and that the fast lane and the ordinary view answer alike."""
+"""What a platform is answered, and that each way to the answer gives the same: the front's lane, the front with
+Flask's view, and Flask alone on a WSGI server."""
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
@@ -11,6 +13,7 @@ from dataclasses import replace
 import pytest
 import toy
 from flask import Flask
+from fronted import Protocol, Scope, client_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import MAX_BODY, ToyHub
@@ -18,21 +21,35 @@ from served import MAX_BODY, ToyHub
 from hub import inbox
 from hub.sdk import Headers
 from hub.web.app import create_app
+from hub.web.front import Front
 
-BOTH_WAYS = pytest.mark.parametrize("fast_lane", [True, False], ids=["lane", "view"])
+WAYS = ("lane", "view", "wsgi")
 
 
-@pytest.fixture(params=[True, False], ids=["lane", "view"])
-def hub(request, sqlite):
-    """A hub whose webhooks go through the lane, and one whose go through the view."""
-    made = ToyHub(sqlite, clock=lambda: toy.NOW, fast_lane=request.param)
+def make_hub(database, way, **more):
+    return ToyHub(database, clock=lambda: toy.NOW, fast_lane=way == "lane", **more)
+
+
+def client_by(way, hub):
+    app = create_app(hub)
+    return app.test_client() if way == "wsgi" else client_of(Front(app))
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    return request.param
+
+
+@pytest.fixture
+def hub(way, sqlite):
+    made = make_hub(sqlite, way)
     yield made
     made.close()
 
 
 @pytest.fixture
-def client(hub):
-    return create_app(hub).test_client()
+def client(way, hub):
+    return client_by(way, hub)
 
 
 def post(client, webhook=None, path="/webhooks/shop", **options):
@@ -219,7 +236,9 @@ def test_a_chunked_body_is_read_up_to_the_limit(hub, client):
     assert len(stored(hub)) == 1
 
 
+@pytest.mark.parametrize("way", ["wsgi"], indirect=True)
 def test_a_body_whose_end_nobody_knows_needs_a_length(hub, client):
+    """The front's server tells a chunked body that ended early from a whole one."""
     answer = chunked(client, toy.webhook(), ended=False)
     assert (answer.status_code, answer.json) == (411, {"error": "length_required"})
     assert chunked(client, toy.webhook(), "/webhooks/free").status_code == 411
@@ -243,14 +262,13 @@ def test_a_body_cut_short_is_not_stored(hub, client, length, error):
     assert stored(hub) == []
 
 
-@BOTH_WAYS
-def test_overload_is_told_and_costs_nothing_that_was_promised(sqlite, fast_lane):
+def test_overload_is_told_and_costs_nothing_that_was_promised(sqlite, way):
     sqlite.commit_delay_s = 0.1
-    hub = ToyHub(sqlite, clock=lambda: toy.NOW, fast_lane=fast_lane, limit=2)
-    app = create_app(hub)
+    hub = make_hub(sqlite, way, limit=2)
+    client = client_by(way, hub)
 
     def send(n):
-        answer = post(app.test_client(), toy.webhook(delivery=f"d-{n}"))
+        answer = post(client, toy.webhook(delivery=f"d-{n}"))
         return answer.status_code, answer.headers.get("Retry-After"), answer.data
 
     with ThreadPoolExecutor(32) as pool:
@@ -282,19 +300,34 @@ def test_a_check_that_trips_proves_nothing(hub, client):
     assert stored(hub) == []
 
 
-@pytest.mark.parametrize("fast_lane", [True, False])
-def test_the_lane_goes_around_flask_and_the_view_does_not(sqlite, fast_lane, monkeypatch):
-    hub = ToyHub(sqlite, clock=lambda: toy.NOW, fast_lane=fast_lane)
-    app = create_app(hub)
+def test_the_lane_goes_around_flask_and_the_view_does_not(client, way, monkeypatch):
     dispatched = []
     ordinary = Flask.wsgi_app
     monkeypatch.setattr(Flask, "wsgi_app", lambda *args: dispatched.append(args) or ordinary(*args))
-    assert post(app.test_client()).status_code == 200
-    assert len(dispatched) == (not fast_lane)
+    assert post(client).status_code == 200
+    assert len(dispatched) == (way != "lane")
+
+
+def test_a_row_that_is_promised_and_waits_too_long_is_a_503(sqlite):
+    """The front answers by a look now and then, and the row may be stored all the same."""
+    sqlite.commit_delay_s = 1.5
+    hub = make_hub(sqlite, "lane")
+    hub.inbox = inbox.Inbox(sqlite, wait_s=0.2)
+    answer = post(client_by("lane", hub))
+    assert (answer.status_code, answer.json) == (503, {"error": "overloaded"})
     hub.close()
+    assert len(stored(hub)) == 1
 
 
-def test_lane_and_view_answer_with_the_same_bytes(sqlite, tmp_path):
+def test_a_server_that_ends_takes_no_more_webhooks(hub):
+    front = Front(create_app(hub))
+    asyncio.run(front.drained())
+    answer = post(client_of(front))
+    assert (answer.status_code, answer.json, answer.headers["Retry-After"]) == (503, {"error": "ending"}, "5")
+    assert client_of(front).get("/healthz").status_code == 200
+
+
+def test_all_ways_answer_with_the_same_bytes(sqlite, tmp_path):
     """Status, headers and body of every case above, compared."""
     answers = []
     webhooks = [webhook for webhook, _reason in REFUSED.values()]
@@ -303,13 +336,13 @@ def test_lane_and_view_answer_with_the_same_bytes(sqlite, tmp_path):
         toy.webhook(b"challenge:a"),
         toy.webhook(headers={"X-Toy-Topic": "order.held"}),
     ]
-    for fast_lane in (True, False):
-        hub = ToyHub(sqlite, clock=lambda: toy.NOW, fast_lane=fast_lane)
-        client = create_app(hub).test_client()
+    for way in WAYS:
+        hub = make_hub(sqlite, way)
+        client = client_by(way, hub)
         got = [post(client, webhook, path) for webhook in webhooks for path in PATHS]
-        answers.append([(a.status, sorted(a.headers), a.data) for a in got])
+        answers.append([(a.status_code, sorted(a.headers), a.data) for a in got])
         hub.close()
-    assert answers[0] == answers[1]
+    assert answers[0] == answers[1] == answers[2]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -352,3 +385,19 @@ def test_an_error_of_ours_says_nothing_to_strangers(hub, client, monkeypatch):
     monkeypatch.setattr(hub, "ready", lambda: {}["secret detail"])
     answer = client.get("/readyz")
     assert (answer.status_code, json.loads(answer.data)) == (500, {"error": "internal_error"})
+
+
+def test_a_body_that_dribbles_is_given_up(sqlite, monkeypatch):
+    monkeypatch.setattr("hub.web.front.BODY_S", 0.05)
+    monkeypatch.setattr("hub.web.front.GLANCE_S", 0.01)
+
+    class Dribbling(Protocol):
+        async def __call__(self):
+            await asyncio.sleep(60)
+
+    hub = make_hub(sqlite, "lane")
+    front, protocol = Front(create_app(hub)), Dribbling(None)
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/webhooks/shop", "CONTENT_LENGTH": "12"}
+    asyncio.run(front.__rsgi__(Scope(environ), protocol))
+    assert (protocol.sent[0], protocol.sent[2]) == (408, b'{"error":"too_slow"}')
+    hub.close()

@@ -230,7 +230,6 @@ def test_a_chunked_webhook_is_accepted(port):
 WIRE = {
     "a signature sent twice": [b"X-Toy-Signature: 00"],
     "a time sent twice": [b"X-Toy-Time: 1"],
-    "bytes that are no UTF-8": [b"X-Toy-Signature: \xff\xfe\xe9"],
 }
 
 
@@ -240,7 +239,14 @@ def test_odd_headers_are_refused_and_nothing_more(port, lines):
 
 
 def test_odd_headers_that_nobody_signed_do_no_harm(port):
-    more = (b"X-Odd: \xff\xfe", b"X-Twice: 1", b"x-twice: 2", b"X-Toy-Topic: \xc3\xa9")
+    """A value that is not ASCII does not reach us: not even in place of the signature that is genuine."""
+    more = (
+        b"X-Odd: \xff\xfe",
+        b"X-Toy-Signature: \xff\xfe\xe9",
+        b"X-Twice: 1",
+        b"x-twice: 2",
+        b"X-Toy-Topic: \xc3\xa9",
+    )
     assert talk(port, request(now(), *more)).startswith(b"HTTP/1.1 200")
 
 

@@ -1,4 +1,4 @@
-"""The factory a WSGI server calls in each of its workers: `hub.web.wsgi:create`."""
+"""What a server calls in each process that serves: `create` for `hub serve`, `wsgi` for any WSGI server."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from collections.abc import Callable
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from flask import Flask
-
 from hub import logs
-from hub.hub import open_hub
-from hub.web.app import create_app
+from hub.hub import Hub, open_hub
+from hub.web.app import Application, create_app
+from hub.web.front import Front
 
 
-def create() -> Flask:
-    """Open the hub that the environment variable HUB_CONFIG names, start it, and return its application."""
+def create() -> Front:
+    """Open the hub that the environment variable HUB_CONFIG names, start it, and return its front."""
+    hub, app = _open()
+    return Front(app, close=hub.close)
+
+
+def wsgi() -> Application:
+    """As `create`, for a WSGI server such as waitress (`waitress-serve --call hub.web.serving:wsgi`): one process."""
+    hub, app = _open()
+    close_at_exit(hub.close)
+    return app
+
+
+def _open() -> tuple[Hub, Application]:
     hub = open_hub(Path(os.environ["HUB_CONFIG"]))
     secrets = [
         secret.value.decode(errors="replace") for c in hub.connections.values() for secret in c.secrets
@@ -26,8 +37,7 @@ def create() -> Flask:
     app = create_app(hub)
     spare_the_collector()
     hub.start()
-    close_at_exit(hub.close)
-    return app
+    return hub, app
 
 
 def spare_the_collector() -> None:
@@ -44,7 +54,7 @@ def spare_the_collector() -> None:
 def close_at_exit(close: Callable[[], None]) -> None:
     """Have `close` called when this process ends in order, after the server answered what it had taken in.
 
-    Granian's workers are children of `multiprocessing`: `atexit` never runs in them, its finalizers do (seen
-    with 2.8 on SIGTERM). Elsewhere `multiprocessing` runs them from `atexit`.
+    Servers' workers may be children of `multiprocessing`: `atexit` never runs in them, its finalizers do. Elsewhere
+    `multiprocessing` runs them from `atexit`.
     """
     Finalize(None, close, exitpriority=10)
