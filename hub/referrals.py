@@ -138,13 +138,37 @@ class Referrals:
 def code_of(connection: sa.Connection, member: str, rules: Referral, now: datetime) -> str:
     """Return a member's own code, made when it is first asked for."""
     for _ in range(TRIES):
-        own = connection.scalar(sa.select(referral_code.c.code).where(referral_code.c.member == member))
+        of_member = sa.select(referral_code.c.code).where(referral_code.c.member == member)
+        own = connection.scalar(of_member.order_by(referral_code.c.created_at, referral_code.c.key).limit(1))
         if own is not None:
             return str(own)
         code = rules.entry.code.new()
         row = {"key": normal(code), "member": member, "code": code, "created_at": now}
         connection.execute(insert_new(connection, referral_code).values(row).on_conflict_do_nothing())
     raise RuntimeError("no referral code is free: give its pattern more #")
+
+
+def move(connection: sa.Connection, member: str, into: str) -> None:
+    """Let what a member brought, and who brought them, be another's: two members became one. Both are locked."""
+    mine, other = referral.alias(), referral.c.friend == into
+    codes = referral_code.update().where(referral_code.c.member == member)
+    connection.execute(codes.values(member=into))
+    # Who brought themselves, as it turns out, gets nothing more for it.
+    own = sa.or_(
+        sa.and_(referral.c.friend == member, referral.c.referrer == into),
+        sa.and_(other, referral.c.referrer == member),
+    )
+    undecided = sa.and_(own, referral.c.state == "claimed")
+    connection.execute(
+        referral.update().where(undecided).values(state="blocked", reason="both became one member")
+    )
+    brought = referral.update().where(referral.c.referrer == member, sa.not_(other))
+    connection.execute(brought.values(referrer=into))
+    has_one = sa.exists().where(mine.c.friend == into)
+    moved = referral.update().where(
+        referral.c.friend == member, referral.c.referrer != into, sa.not_(has_one)
+    )
+    connection.execute(moved.values(friend=into))
 
 
 def listed(connection: sa.Connection, referrer: str) -> Iterable[Claimed]:

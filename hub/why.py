@@ -112,9 +112,9 @@ def _event(hub: Known, tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
             f"webhook {facts.id}: {facts.size:,} bytes, {facts.verdict}, delivery {facts.delivery_id},"
             f" SHA-256 {facts.body_hash.hex()[:16]}{gone}",
         )
+    yield from _priced(tx, row)
     if row.mapping_version is None:
         return
-    yield from _priced(tx, row)
     yield Line(1, _file(tx, row.mapping_version) + (f": {row.name}, fact {row.fact}" if row.name else ""))
     connection = hub.connections.get(row.connection)
     source = source_again(connection, webhook, row) if connection else None

@@ -11,6 +11,7 @@ from hub import birthdays, housekeeping
 from hub.calendar import come_round
 from hub.ledger import verify
 from hub.storage.tables import event, leg, posting
+from hub.why import why
 from tests.helpers import PROGRAM, Clock, make_hub, url_of
 
 APP = """
@@ -60,6 +61,12 @@ def go_to(bench, stamp):
     bench.work()
 
 
+def told(bench, fact_part):
+    with bench.hub.database.read() as tx:
+        fact = tx.scalar(sa.select(event.c.fact).where(event.c.fact.contains(fact_part)))
+    return [line.said for line in why(bench.hub, fact)]
+
+
 def given(bench):
     """Points of postings by the names of their facts, without members."""
     query = sa.select(posting.c.key, sa.func.sum(leg.c.delta).label("points")).join(
@@ -83,6 +90,7 @@ def test_a_birthday_comes_once_a_year(open_bench):
     assert given(bench) == []
     go_to(bench, "2026-11-24T23:00")
     assert given(bench) == [("birthday 2026", 100)]
+    assert "rule birthday gives 100: 100 by `points`" in told(bench, "birthday/")
     for _ in range(2):
         go_to(bench, "2026-11-27T12:00")
     assert given(bench) == [("birthday 2026", 100)] * 2

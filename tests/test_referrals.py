@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hub.ledger import verify
 from hub.members import find
-from hub.referrals import code_of, listed
+from hub.referrals import code_of, listed, move
 from hub.sdk import ConfigError
 from hub.storage.tables import event, leg, posting
 from tests.helpers import PROGRAM, Clock, make_hub, url_of
@@ -242,6 +242,28 @@ def test_a_member_has_one_code(bench):
     own = code(bench, "mara")
     assert code(bench, "mara") == own
     assert own.startswith("BREW-")
+
+
+def test_a_merge_takes_codes_and_friends_along(bench):
+    for who in ("mara", "twin"):
+        enrol(bench, who)
+    both = code(bench, "mara"), code(bench, "twin")
+    enrol(bench, "ole", both[0])
+    enrol(bench, "kim", both[1])
+    enrol(bench, "self", both[1])
+    with bench.hub.database.write() as tx:
+        move(tx, id_of(bench, "mara"), id_of(bench, "twin"))
+        move(tx, id_of(bench, "self"), id_of(bench, "twin"))
+        brought = {row.friend: (row.state, row.reason) for row in listed(tx, id_of(bench, "twin"))}
+    assert code(bench, "twin") in both
+    assert brought == {
+        id_of(bench, "ole"): ("claimed", ""),
+        id_of(bench, "kim"): ("claimed", ""),
+        id_of(bench, "self"): ("blocked", "both became one member"),
+    }
+    enrol(bench, "lea", both[0])
+    with bench.hub.database.read() as tx:
+        assert id_of(bench, "lea") in {row.friend for row in listed(tx, id_of(bench, "twin"))}
 
 
 def test_crashes_between_both_sides_are_impossible(bench, monkeypatch):  # B36

@@ -189,6 +189,7 @@ def merge_members(
     key: Key = "",
 ) -> None:
     """Let the first member become the second, with all points, holds, debts and vouchers."""
+    from hub import referrals, usage
     from hub.rewards import owners
 
     with _desk(config, key) as desk:
@@ -196,6 +197,8 @@ def merge_members(
         with desk.booking(loser, winner) as book:
             posted = book.merge(loser, winner, key=desk.key, actor=actor or _login(), reason=reason)
             owners.merge(book.connection, loser, winner)
+            usage.move(book.connection, loser, winner)
+            referrals.move(book.connection, loser, winner)
     _tell(posted, nothing=f"{loser} is {winner} now; there were no points to move")
 
 

@@ -466,9 +466,10 @@ referral_code = sa.Table(
     "referral_code",
     HUB,
     sa.Column("key", sa.Text, primary_key=True, comment="as it is looked up"),
-    sa.Column("member", Id, nullable=False, unique=True),
+    sa.Column("member", Id, nullable=False),
     sa.Column("code", sa.Text, nullable=False, comment="as it is shown"),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Index("referral_code_member", "member"),
     **NARROW,
 )
 

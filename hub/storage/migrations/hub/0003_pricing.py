@@ -54,9 +54,9 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), nullable=False, comment="as it is shown"),
         sa.Column("created_at", tables.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("key"),
-        sa.UniqueConstraint("member"),
         sqlite_with_rowid=False,
     )
+    op.create_index("referral_code_member", "referral_code", ["member"], unique=False)
     op.create_table(
         "referral",
         sa.Column("friend", tables.Id, nullable=False, comment="nobody is brought twice"),
