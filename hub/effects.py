@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, cast
 
-from hub import journal
+from hub import birthdays, journal
 from hub.facts import Conflict, Facts
+from hub.ids import new_id
 from hub.journal import Entry
 from hub.ledger import Book, Earning, earn_key, settle_key
 from hub.ledger.chain import cause_name
 from hub.members import Directory
 from hub.members.proposals import Evidence
-from hub.people import Wish
-from hub.rewards import Rewards, Scope, gone, owners, redemptions
-from hub.rules import Money, Program, amounts_of, refunds
+from hub.people import Wish, take_along
+from hub.referrals import Claimed, Referrals
+from hub.rewards import Rewards, Scope, gone, redemptions
+from hub.rules import Key, Money, Priced, Program, Tried, Used, amounts_of, refunds
+from hub.rules.referrals import FRIEND, REFERRER
 from hub.sdk.errors import KeyReused, MergeRefused, PricingError
 from hub.sdk.events import (
     TAKES_BACK,
@@ -28,9 +32,13 @@ from hub.sdk.events import (
     PurchaseRefunded,
     RedemptionRequested,
 )
+from hub.usage import Pin, Usage
 from hub.values import CHANNELS, MEMBERSHIP, PURPOSES, Happening
 from hub.versions import Programs
 from hub.yamlfile import did_you_mean
+
+LONGEST_REASON = 500
+"""Characters."""
 
 
 @dataclass
@@ -41,16 +49,20 @@ class Step:
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
         wishes: that somebody be erased.
+        birthdays: of members, as they are told: (month and day, year or None).
     """
 
     programs: Programs
     book: Book
     facts: Facts
     directory: Directory
+    usage: Usage = field(init=False)
+    referrals: Referrals = field(init=False)
     rewards: Rewards = field(init=False)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
     wishes: list[Wish] = field(default_factory=list)
+    birthdays: dict[str, tuple[str, int | None]] = field(default_factory=dict)
 
     @property
     def program(self) -> Program:
@@ -84,7 +96,7 @@ def identify(directory: Directory, entry: Entry) -> None:
     if any(directory.was_erased(entry.connection, ref, event.occurred_at) for ref in people(entry)):
         entry.forget()
     else:
-        entry.member = IDENTIFY.get(event.name, _anybody)(directory, entry)
+        entry.member = entry.member or IDENTIFY.get(event.name, _anybody)(directory, entry)
 
 
 def members(directory: Directory, entries: list[Entry]) -> set[str]:
@@ -116,23 +128,72 @@ def names(entry: Entry) -> Iterator[str]:
         yield event.redemption.order
 
 
-def origins(entries: list[Entry], facts: Facts) -> set[str]:
+def origins(programs: Programs, entries: list[Entry], facts: Facts) -> set[str]:
     """Return the facts whose earnings these events may change, under the names they were posted by."""
     wanted = (_of(entry) or event_of(entry).fact for entry in entries)
-    return {posted for name in wanted if (posted := facts.canonical(name))} | {
+    found = {posted for name in wanted if (posted := facts.canonical(name))} | {
         event_of(e).fact for e in entries
+    }
+    return {f"{fact}{side}" for fact in found for side in _sides(programs)}
+
+
+def _sides(programs: Programs) -> tuple[str, ...]:
+    """Return what is added to a fact's name for its own earning, and for those of a friend and who brought them."""
+    return ("", FRIEND, REFERRER) if programs.refer else ("",)
+
+
+def counters(
+    programs: Programs, entries: list[Entry], book: Book, facts: Facts
+) -> tuple[set[tuple[str, Key]], set[str]]:
+    """Return the counters of rules that these events may change, by member; and the earnings they may reprice."""
+    wanted: set[tuple[str, Key]] = set()
+    if programs.remember:
+        for entry in entries:
+            event = event_of(entry)
+            if entry.member:
+                owner = book.account(entry.member).member
+                wanted |= {(owner, key) for key in programs.at(event.occurred_at).keys(event)}
+    repriced = set()
+    for fact in origins(programs, entries, facts):
+        earning = book.earning(fact)
+        program = programs.pinned(earning.program_version) if earning else None
+        if earning is None or program is None or not program.remembers or fact.endswith((FRIEND, REFERRER)):
+            continue
+        repriced.add(fact)
+        owner = book.account(earning.member).member
+        wanted |= {
+            (owner, key)
+            for rule, wallet in earning.lines
+            for key in program.counted(rule, {wallet: 0}, earning.occurred_at, 0)
+        }
+    return wanted, repriced
+
+
+def keys(programs: Programs, entries: list[Entry]) -> set[str]:
+    """Return the idempotency keys that posting these events may use."""
+    facts = [event_of(entry).fact for entry in entries]
+    again = [_again(entry) for entry in entries]
+    return {
+        *(merge_key(entry) for entry in entries if isinstance(entry.canonical, MemberMerged)),
+        *(earn_key(fact + side) for fact in facts for side in _sides(programs)),
+        *(settle_key(fact + side) for fact in [*facts, *again] for side in _sides(programs)),
     }
 
 
-def keys(entries: list[Entry]) -> set[str]:
-    """Return the idempotency keys that posting these events may use."""
-    facts = [event_of(entry).fact for entry in entries]
-    merges = {merge_key(entry) for entry in entries if isinstance(entry.canonical, MemberMerged)}
-    return (
-        merges
-        | {earn_key(fact) for fact in facts}
-        | {settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]}
-    )
+def referred(programs: Programs, entries: list[Entry]) -> tuple[set[str], set[str]]:
+    """Return the members whom somebody may have brought, and the codes that these events tell."""
+    friends: set[str] = set()
+    codes: set[str] = set()
+    for entry in entries if programs.refer else ():
+        event = event_of(entry)
+        referral = programs.at(event.occurred_at).referral
+        if referral is None or entry.member is None:
+            continue
+        if event.name in referral.claims or event.name == referral.entry.converts.trigger:
+            friends.add(entry.member)
+            with suppress(PricingError):  # it parks the event when its turn comes
+                codes.add(referral.code_in(event))
+    return friends, codes - {""}
 
 
 def wanted(entries: list[Entry], facts: Facts) -> Scope:
@@ -166,7 +227,7 @@ def _earn(step: Step, entry: Entry) -> None:
         entry.witness(told)
         step.learn(entry, told)
         return
-    if event.name not in step.program.triggers:
+    if event.name not in (program := step.programs.at(event.occurred_at)).triggers:
         entry.reason = f"no rule earns on {event.name}"
     elif entry.member is None and step.directory.find(entry.connection, event.member):
         # Whoever it is proves so later in this very transaction, which comes first.
@@ -176,17 +237,106 @@ def _earn(step: Step, entry: Entry) -> None:
         step.directory.leave_hints(entry.connection, event.member, entry.id)
         entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
         return
-    elif not step.book.earn(
-        entry.member,
+    else:
+        _price(step, entry, program, entry.member)
+    step.learn(entry, event.fact)
+
+
+def _price(step: Step, entry: Entry, program: Program, member: str) -> None:
+    """Post what the programme gives for an event, and remember what it counts."""
+    event, about = event_of(entry), step.about(member)
+    owner = step.book.account(member).member  # of the counters: who was merged has none any more
+    used = step.usage.of(owner, program.keys(event))
+    priced = program.price(event, about, used)
+    brought = _brought(step, entry, program, about)
+    before = len(step.book.posted)
+    posted = step.book.earn(
+        member,
         fact=event.fact,
-        awards=step.program.price(event, step.about(entry.member)),
+        awards=priced.awards,
         occurred_at=event.occurred_at,
         cause=entry,
         amounts=amounts_of(event),
         data=journal.plain(event),
-    ):
-        entry.reason = "no rule gives points for it"
-    step.learn(entry, event.fact)
+        version=program.hash,
+    )
+    if posted is None:
+        nothing = _why_nothing(program.price(event, about, used, trace=True).trace)
+        entry.reason = f"{entry.reason}; {nothing}" if entry.reason else nothing
+    elif len(step.book.posted) == before:
+        return  # it was posted, and counted, before
+    elif (sharing := program.shares_facts(event.name)) and not event.same_as:
+        entry.reason = (
+            f"it names no other fact; if {' or '.join(sorted(sharing))} tells of it too, both earn:"
+            " give its mapping a same_as"
+        )
+    if posted is not None and program.pins(event.name):
+        reads = program.reads_of_member(event.name)
+        facts = about if reads is None else {name: about[name] for name in reads & about.keys()}
+        step.usage.pin(event.fact, Pin(facts, used))
+    _remember(step, entry, owner, priced)
+    if brought:
+        _reward_both(step, entry, program, brought)
+
+
+def _brought(step: Step, entry: Entry, program: Program, about: Mapping[str, Any]) -> Claimed | None:
+    """Return the referral that an event converts; note the code it tells, and what speaks against it."""
+    event, referral = event_of(entry), program.referral
+    if referral is None or entry.member is None:
+        return None
+    if code := referral.code_in(event):
+        entry.reason = step.referrals.claim(entry.member, code, event.occurred_at)
+    claimed = step.referrals.claimed(entry.member)
+    if claimed is None or not referral.converts(event, about, claimed.claimed_at):
+        return None
+    ref = step.referrals.about(claimed, step.directory.card, event.occurred_at)
+    if reason := referral.refused(event, about, ref):
+        step.referrals.decide(claimed, reason=reason, at=event.occurred_at, fact=event.fact)
+        return None
+    return claimed
+
+
+def _reward_both(step: Step, entry: Entry, program: Program, claimed: Claimed) -> None:
+    """Post what a friend and who brought them get: both in this transaction, or none."""
+    event, referral = event_of(entry), program.referral
+    assert referral is not None, "it converted"
+    sides = (
+        (FRIEND, "friend", claimed.friend, claimed.referrer),
+        (REFERRER, "referrer", claimed.referrer, claimed.friend),
+    )
+    for suffix, role, member, other in sides:
+        side = getattr(referral.entry, role)
+        if side is not None:
+            step.book.earn(
+                member,
+                fact=event.fact + suffix,
+                awards=referral.awards(side, f"referral_{role}", program, event.occurred_at),
+                occurred_at=event.occurred_at,
+                cause=entry,
+                data={"referral": suffix, "of": event.fact},
+                version=program.hash,
+            )
+        told = {"id": claimed.id, "role": role, "other": other}
+        step.happened.append(
+            Happening(id=new_id(), trigger="referral.converted", member=member, data=told, event=entry.id)
+        )
+    step.referrals.decide(claimed, reason="", at=event.occurred_at, fact=event.fact)
+
+
+def _remember(step: Step, entry: Entry, member: str, priced: Priced) -> None:
+    if priced.counts:
+        step.usage.add(member, priced.counts)
+    step.happened += [
+        Happening(id=new_id(), trigger=reached.trigger, member=member, data=reached.data, event=entry.id)
+        for reached in priced.reached
+    ]
+
+
+def _why_nothing(trace: list[Tried]) -> str:
+    """Return why an event earned nothing, as far as it fits: its counters and facts are different ones later."""
+    said = "; ".join(f"{tried.rule}: {tried.said}" for tried in trace)
+    reason = f"no rule gives points for it: {said}" if said else "no rule gives points for it"
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 3]}..."
 
 
 def _win(step: Step, entry: Entry) -> None:
@@ -263,17 +413,46 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     event = event_of(entry)
     entry.member = earning.member
     program = step.programs.pinned(earning.program_version)
+    pin = step.usage.pinned(earning.fact) or Pin(step.about(earning.member), {})
+    keep = refunds.keep(program, earning, pin.member, pin.usage)
+    counts: dict[Key, Used] = {}
+    if program.remembers:
+        kept = {at: line.kept for at, line in earning.lines.items()}
+        keys = [key for at in kept for key in program.counted(at[0], {at[1]: 0}, earning.occurred_at, 0)]
+        used = step.usage.of(step.book.account(earning.member).member, keys)
+        keep, counts = refunds.within(program, kept, keep, used, earning.occurred_at)
     posted = step.book.settle_refunds(
         earning.fact,
-        refunds.keep(program, earning, step.about(earning.member)),
+        keep,
         fact=fact or event.fact,
         occurred_at=event.occurred_at,
         cause=entry,
         data=journal.plain(event),
     )
+    if step.programs.refer:
+        _settle_referral(step, entry, earning, fact or event.fact)
     if posted is None:
         entry.reason = f"{earning.fact} keeps its points"
+    elif counts:
+        step.usage.add(step.book.account(earning.member).member, counts)
     step.learn(entry, fact or event.fact)
+
+
+def _settle_referral(step: Step, entry: Entry, earning: Earning, fact: str) -> None:
+    """Take back from both sides of a referral when nothing is left of the purchase that converted it."""
+    left = refunds.left_of(earning, earning.refunds.values())
+    gone = left.cancelled or not left.gross
+    for side in (FRIEND, REFERRER):
+        linked = step.book.earning(earning.fact + side)
+        if linked is not None:
+            step.book.settle_refunds(
+                linked.fact,
+                {} if gone else linked.given,
+                fact=fact + side,
+                occurred_at=event_of(entry).occurred_at,
+                cause=entry,
+                data=journal.plain(event_of(entry)),
+            )
 
 
 def _spent_on(step: Step, entry: Entry) -> str:
@@ -336,6 +515,9 @@ def _profile(step: Step, entry: Entry) -> None:
     if entry.member is None:
         entry.reason = "the programme enrols nobody by this"
         return
+    told = getattr(event_of(entry), "attributes", {}).get("birthday")
+    if told and (day := birthdays.parse(str(told))):
+        step.birthdays[entry.member] = day
     _earn(step, entry)
 
 
@@ -364,7 +546,7 @@ def _merge(step: Step, entry: Entry) -> None:
 def _merge_members(step: Step, entry: Entry, gone: str, kept: str) -> None:
     key, reason = merge_key(entry), "one customer at the platform"
     step.book.merge(gone, kept, key=key, actor=entry.connection, reason=reason, cause=entry)
-    owners.merge(step.book.connection, gone, kept)
+    take_along(step.book.connection, gone, kept)
     step.directory.merge(gone, kept, key=key, event_id=entry.id, actor=entry.connection, reason=reason)
 
 

@@ -19,6 +19,7 @@ class Award(msgspec.Struct, frozen=True, kw_only=True):
         wanted: what the rule gives before caps; `points` is what is left of it, zero or more.
         available_at: when pending points become active.
         expires_at: the first instant at which they can no longer be spent; None is never.
+        lines: (order line, its part of the points), where the rule counts lines.
     """
 
     rule: str
@@ -27,6 +28,7 @@ class Award(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     available_at: datetime
     expires_at: datetime | None = None
+    lines: tuple[tuple[str, int], ...] = ()
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, people, rewards, sending, upkeep
+from hub.cli import events, files, ledger, outbox, people, program, rewards, sending, upkeep
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -137,6 +137,8 @@ for group, name in (
     (ledger.ledger, "ledger"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),
+    (program.program, "program"),
+    (program.referrals, "referrals"),
     (ledger.db, "db"),
 ):
     app.add_typer(group, name=name)

@@ -327,14 +327,15 @@ class Book:
         actor: str = "",
         reason: str = "",
         deadline: datetime | None = None,
+        version: str = "",
     ) -> Draft:
-        """Begin a posting by the programme that counts now; of this instant, if nothing else is said."""
+        """Begin a posting by the programme that counts now, of this instant, if nothing else is said."""
         return Draft(
             account,
             kind,
             asked,
             occurred_at=occurred_at or self.now,
-            program_version=self.program.hash,
+            program_version=version or self.program.hash,
             cause=cause,
             reverses=reverses,
             actor=actor,

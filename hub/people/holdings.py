@@ -126,6 +126,11 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(t.refund, _through(t.refund.c.fact, t.earning, "fact")),
     Holding(t.hold, _by(t.hold.c.member)),
     Holding(t.spent, _through(t.spent.c.posting, t.posting, "id")),
+    Holding(t.pinned, _through(t.pinned.c.fact, t.earning, "fact")),
+    Holding(t.usage, _by(t.usage.c.owner)),
+    Holding(t.referral_code, _by(t.referral_code.c.member), "rows"),
+    Holding(t.referral, _either(t.referral.c.friend, t.referral.c.referrer)),
+    Holding(t.birthday, _by(t.birthday.c.member), "rows"),
     Holding(t.redemption, _by(t.redemption.c.member), {"reason": ""}),
     Holding(t.redemption_step, _through(t.redemption_step.c.redemption, t.redemption, "id")),
     Holding(t.voucher, _by(t.voucher.c.member)),
@@ -141,6 +146,7 @@ and by looking into them; the names of facts (`fact`) by the events that told th
 WEBHOOKS = ("inbox", "inbox_body", "fact")
 
 NOTHING = (
+    "activation",
     "breaker",
     "cursor",
     "erased",

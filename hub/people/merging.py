@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from hub import referrals, usage
 from hub.booking import booking
 from hub.ids import new_id
 from hub.ledger import Book
@@ -91,9 +92,16 @@ def _merge(book: Book, gone: str, kept: str, *, key: str, actor: str, reason: st
         raise HubError("both are one member")
     _check(book.connection, [gone, kept])
     book.merge(gone, kept, key=key, actor=actor, reason=reason)
-    owners.merge(book.connection, gone, kept)
+    take_along(book.connection, gone, kept)
     directory = Directory.open(book.connection, (), match=(), enrol=False, now=book.now)
     directory.merge(gone, kept, key=key, event_id=None, actor=actor, reason=reason)
+
+
+def take_along(tx: sa.Connection, gone: str, kept: str) -> None:
+    """Let what else is a member's, besides points and identities, be the survivor's: in the transaction that merges."""
+    owners.merge(tx, gone, kept)
+    usage.move(tx, gone, kept)
+    referrals.move(tx, gone, kept)
 
 
 def _key(word: str) -> str:

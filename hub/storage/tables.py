@@ -452,6 +452,79 @@ key_conflict = sa.Table(
 
 # --- what rules remember -----------------------------------------------------------------------------------
 
+usage = sa.Table(
+    "usage",
+    HUB,
+    sa.Column("owner", Id, primary_key=True, comment="the member; PROGRAMME: all members together"),
+    sa.Column(
+        "name", sa.Text, primary_key=True, comment="a rule's id, campaign/advent, wallet/beans, streak/..."
+    ),
+    sa.Column("period", sa.Text, primary_key=True, comment="2026-11-25, 2026-W48, 2026-11, 2026, ever, all"),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("marks", sa.Text, nullable=False, server_default="", comment="the days of a streak"),
+    sa.CheckConstraint("points >= 0 and times >= 0"),
+    **NARROW,
+)
+"""What caps, budgets, streaks and milestones count. A member's rows are guarded by the member's lock, those of all
+members by their own."""
+
+pinned = sa.Table(
+    "pinned",
+    HUB,
+    sa.Column("fact", sa.Text, primary_key=True, comment="canonical fact key of the earning"),
+    sa.Column("member", Json, nullable=False, comment="the facts of the member that its rules read"),
+    sa.Column("usage", Json, nullable=False, comment="[[name, period, points, times, marks]] before it"),
+    **NARROW,
+)
+"""What an earning was priced by, beside the event and the programme: its refunds are priced by the same."""
+
+referral_code = sa.Table(
+    "referral_code",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True, comment="as it is looked up"),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("code", sa.Text, nullable=False, comment="as it is shown"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("referral_code_member", "member"),
+    **NARROW,
+)
+
+referral = sa.Table(
+    "referral",
+    HUB,
+    sa.Column("friend", Id, primary_key=True, comment="nobody is brought twice"),
+    sa.Column("id", Id, nullable=False),
+    sa.Column("referrer", Id, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, comment="claimed, converted, blocked"),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="why it is blocked"),
+    sa.Column("claimed_at", Instant, nullable=False),
+    sa.Column("decided_at", Instant, comment="when it converted or was blocked"),
+    sa.Column("fact", sa.Text, comment="which fact converted it"),
+    sa.CheckConstraint("friend <> referrer"),
+    sa.Index("referral_referrer", "referrer"),
+)
+
+birthday = sa.Table(
+    "birthday",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("day", sa.Text, nullable=False, comment="02-29"),
+    sa.Column("year", sa.Integer, comment="null: not told"),
+    sa.Index("birthday_day", "day", "member"),
+    **NARROW,
+)
+
+activation = sa.Table(
+    "activation",
+    HUB,
+    sa.Column("n", Big, primary_key=True),
+    sa.Column("hash", sa.Text, nullable=False, comment="the version of the programme"),
+    sa.Column("loaded_at", Instant, nullable=False),
+    sa.Column("active_from", Instant, comment="null: it counts for all that is priced since it was loaded"),
+)
+"""Which programme counted since when."""
+
 
 # --- approvals and tiers -----------------------------------------------------------------------------------
 
