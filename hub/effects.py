@@ -15,9 +15,19 @@ from hub.ledger.chain import cause_name
 from hub.members import Directory
 from hub.members.proposals import Evidence
 from hub.people import Wish
-from hub.rules import Program, amounts_of, refunds
+from hub.rewards import Rewards, Scope, gone, redemptions
+from hub.rules import Money, Program, amounts_of, refunds
 from hub.sdk.errors import KeyReused, MergeRefused, PricingError
-from hub.sdk.events import ConsentChanged, Event, MemberErased, MemberMerged, MemberRef, PurchaseRefunded
+from hub.sdk.events import (
+    TAKES_BACK,
+    ConsentChanged,
+    Event,
+    MemberErased,
+    MemberMerged,
+    MemberRef,
+    PurchaseRefunded,
+    RedemptionRequested,
+)
 from hub.values import CHANNELS, MEMBERSHIP, PURPOSES, Happening
 from hub.versions import Programs
 from hub.yamlfile import did_you_mean
@@ -30,16 +40,19 @@ class Step:
     Attributes:
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
-        wishes: that somebody be erased.
+        merged: (gone, kept) of merges; what else they had follows once all is written.
+        erasures: wishes that somebody be erased.
     """
 
     programs: Programs
     book: Book
     facts: Facts
     directory: Directory
+    rewards: Rewards = field(init=False)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
-    wishes: list[Wish] = field(default_factory=list)
+    merged: list[tuple[str, str]] = field(default_factory=list)
+    erasures: list[Wish] = field(default_factory=list)
 
     @property
     def program(self) -> Program:
@@ -101,6 +114,8 @@ def names(entry: Entry) -> Iterator[str]:
     yield from event.same_as
     if of := _of(entry):
         yield of
+    if isinstance(event, RedemptionRequested) and event.redemption.order:
+        yield event.redemption.order
 
 
 def origins(entries: list[Entry], facts: Facts) -> set[str]:
@@ -120,6 +135,27 @@ def keys(entries: list[Entry]) -> set[str]:
         | {earn_key(fact) for fact in facts}
         | {settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]}
     )
+
+
+def wishes(entries: list[Entry], facts: Facts) -> Scope:
+    """Return which rewards these events may touch: those asked for, and those paid for on orders that go back."""
+    requests = set()
+    orders: dict[str, frozenset[str]] = {}
+    for entry in entries:
+        event = event_of(entry)
+        if isinstance(event, RedemptionRequested) and entry.member:
+            requests.add((entry.member, event.redemption.reward, event.fact))
+        elif event.name in TAKES_BACK:
+            for name in _order(entry, facts):
+                orders[name] = orders.get(name, frozenset()) | {event.fact}
+    return Scope(requests=frozenset(requests), orders=orders)
+
+
+def sold(entries: list[Entry], wishes: Scope) -> dict[str, Money]:
+    """Return what the orders were worth that are told in this very transaction and go back in it."""
+    events = (event_of(entry) for entry in entries) if wishes.orders else ()
+    worth = {event.fact: amounts_of(event) for event in events if event.fact in wishes.orders}
+    return {fact: amounts for fact, amounts in worth.items() if amounts is not None}
 
 
 # --- earning -----------------------------------------------------------------------------------------------
@@ -174,12 +210,20 @@ def _refund(step: Step, entry: Entry) -> None:
     if earning := _earning(step, entry):
         step.book.add_refund(earning.fact, event.refund, source=entry.connection, cause=entry)
         _settle(step, entry, earning)
+    if spent_on := _spent_on(step, entry):
+        if earning is None:
+            step.rewards.orders.returned(spent_on, event.refund, source=entry.connection, cause=entry)
+        _give_back(step, entry, earning, spent_on)
 
 
 def _cancel(step: Step, entry: Entry) -> None:
     if earning := _earning(step, entry):
         step.book.add_cancellation(earning.fact, source=entry.connection, cause=entry)
         _settle(step, entry, earning)
+    if spent_on := _spent_on(step, entry):
+        if earning is None:
+            step.rewards.orders.cancelled(spent_on, source=entry.connection, cause=entry)
+        _give_back(step, entry, earning, spent_on)
 
 
 def _reinstate(step: Step, entry: Entry) -> None:
@@ -234,6 +278,58 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     step.learn(entry, fact or event.fact)
 
 
+def _spent_on(step: Step, entry: Entry) -> str:
+    """Return the order that goes back, if this event does something and points were spent on it; else nothing."""
+    posted = step.facts.canonical(_of(entry)) or ""
+    spent = entry.state == "done" and step.rewards.spent_on(_order(entry, step.facts))
+    return posted if spent else ""
+
+
+def _give_back(step: Step, entry: Entry, earning: Earning | None, order: str) -> None:
+    """Give back the points that were spent on an order, as far as it went back."""
+    share = gone(earning, earning.refunds.values()) if earning else step.rewards.orders.share(order)
+    names = _order(entry, step.facts)
+    given = redemptions.settle_order(step.rewards, names, share, fact=event_of(entry).fact, cause=entry)
+    if given:
+        entry.reason = f"{given} points spent on {order} were given back"
+
+
+# --- rewards -----------------------------------------------------------------------------------------------
+
+
+def _redeem(step: Step, entry: Entry) -> None:
+    """A member asks for a reward, by whatever channel reports it. Why it cannot be had is the event's reason."""
+    event = cast("RedemptionRequested", entry.canonical)
+    wish = event.redemption
+    if told := step.facts.told([event.fact]):
+        entry.witness(told)
+        return
+    if event.test:
+        entry.reason = "from test mode: nothing is redeemed"
+        return
+    if entry.member is None and step.directory.find(entry.connection, event.member):
+        entry.state, entry.next_at = "ready", step.book.now  # as with earning
+        return
+    if entry.member is None:
+        # Nobody claims a wish later: a reward that appears when an address is proved is one nobody waits for.
+        entry.reason = "nobody is known by it, so nothing was redeemed"
+        return
+    done = redemptions.request(
+        step.rewards,
+        entry.member,
+        wish.reward,
+        key=event.fact,
+        channel=wish.channel or entry.connection,
+        order=wish.order and (step.facts.canonical(wish.order) or wish.order),
+        cause=entry,
+    )
+    if done.state == "refused":
+        entry.reason = f"refused: {done.reason}"
+    elif done.role:
+        entry.reason = f"waits for a {done.role}"
+    step.learn(entry, event.fact)
+
+
 # --- people ------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +367,7 @@ def _merge_members(step: Step, entry: Entry, gone: str, kept: str) -> None:
     key, reason = merge_key(entry), "one customer at the platform"
     step.book.merge(gone, kept, key=key, actor=entry.connection, reason=reason, cause=entry)
     step.directory.merge(gone, kept, key=key, event_id=entry.id, actor=entry.connection, reason=reason)
+    step.merged.append((gone, kept))
 
 
 def _erase(step: Step, entry: Entry) -> None:
@@ -283,7 +380,7 @@ def _erase(step: Step, entry: Entry) -> None:
         source=entry.connection,
         event=entry.id,
     )
-    step.wishes.append(wish)
+    step.erasures.append(wish)
     who = f"member {entry.member}" if entry.member else "what is kept of somebody who is no member"
     entry.reason = f"{who} is erased from {wish.due_at:%Y-%m-%d %H:%M} UTC on"
     step.learn(entry, event.fact)
@@ -332,7 +429,7 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "consent.changed": _consent,
     "command.received": _note,
     "approval.decided": _note,
-    "redemption.requested": _note,
+    "redemption.requested": _redeem,
 }
 """Every other event earns what the programme's rules give for it."""
 
@@ -389,3 +486,9 @@ def event_of(entry: Entry) -> Event:
 def _of(entry: Entry) -> str:
     """Return the name of the fact that an event takes from or gives back to; empty for others."""
     return getattr(entry.canonical, "of", "")
+
+
+def _order(entry: Entry, facts: Facts) -> set[str]:
+    """Return the names of the order that an event takes from."""
+    of = _of(entry)
+    return {of, facts.canonical(of) or of}

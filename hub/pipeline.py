@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import sqlalchemy as sa
 import structlog
 
-from hub import effects, inbox, journal, people
+from hub import effects, inbox, journal, people, rewards
 from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out
@@ -26,6 +26,7 @@ from hub.journal import Entry, Settled
 from hub.ledger import Book
 from hub.members import Directory
 from hub.reading import fetch_and_read, read
+from hub.rewards import Rewards, Scope
 from hub.sdk import Answer, Webhook
 
 if TYPE_CHECKING:
@@ -142,29 +143,38 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
     origins = effects.origins(live, facts)
+    wishes = effects.wishes(live, facts)
+    needs = rewards.look(tx, wishes)
     book = Book.open(
         tx,
-        effects.members(directory, live),
+        effects.members(directory, live) | needs.members,
         now=now,
         program=program,
         origins=origins,
-        keys=effects.keys(live),
+        keys=effects.keys(live) | needs.keys,
+        holds=needs.holds,
+        spent=needs.spent,
     )
     directory.note_gone(earned.member for name in origins if (earned := book.earning(name)))
     step = effects.Step(hub.programs, book, facts, directory)
+    step.rewards = Rewards.open(tx, wishes if needs else Scope(), book, hub.programs, step.about)
+    step.rewards.orders.tell(effects.sold(live, wishes))
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
     book.flush(tx)
+    step.rewards.flush(tx)
+    for gone, kept in step.merged:
+        rewards.owners.merge(tx, gone, kept)
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)
-    people.request(tx, step.wishes, now)
+    people.request(tx, step.erasures, now)
     if directory.anybody_erased:
         people.note_bodies(tx, journal.forgotten(tx, [*given, *entries]))
 
     # Fan out.
-    happened = [*step.happened, *directory.happened]
+    happened = [*step.happened, *step.rewards.happened, *directory.happened]
     told = fan_out(hub, tx, directory, book, entries=live, happenings=happened)
     return Settled(entries, book.posted, told)
 

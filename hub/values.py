@@ -104,7 +104,7 @@ LEDGER_TRIGGERS = {
 TOLD: dict[str, tuple[str, ...]] = {
     "tier": ("was", "to", "direction", "points"),
     "approval": ("id", "kind", "role", "summary", "state", "actor", "reason"),
-    "redemption": ("id", "reward", "points", "channel", "state"),
+    "redemption": ("id", "reward", "points", "channel", "state", "reason"),
     "voucher": ("id", "code", "reward", "kind", "value", "expires_at"),
     "task": ("id", "queue", "title", "checklist"),
     "milestone": ("rule", "reached", "badge"),
@@ -127,6 +127,7 @@ HAPPENINGS: dict[str, str] = {
     "redemption.confirmed": "redemption",
     "redemption.released": "redemption",
     "redemption.returned": "redemption",
+    "redemption.refused": "redemption",
     "voucher.issued": "voucher",
     "voucher.redeemed": "voucher",
     "voucher.expired": "voucher",

@@ -127,6 +127,21 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(t.hold, _by(t.hold.c.member)),
     Holding(t.spent, _through(t.spent.c.posting, t.posting, "id")),
     Holding(t.member_merge, _either(t.member_merge.c.member, t.member_merge.c.survivor), {"reason": ""}),
+    # Codes stay good for whoever holds them. A hold nobody can confirm any more ends with its deadline.
+    Holding(t.redemption, _by(t.redemption.c.member), {"reason": ""}),
+    Holding(t.redemption_step, _through(t.redemption_step.c.redemption, t.redemption, "id")),
+    Holding(t.voucher, _by(t.voucher.c.member)),
+    Holding(t.voucher_step, _through(t.voucher_step.c.voucher, t.voucher, "id")),
+    Holding(
+        t.task,
+        _by(t.task.c.member),
+        {
+            "state": sa.case((t.task.c.state == "open", "cancelled"), else_=t.task.c.state),
+            "title": "(erased)",
+            "tracking": "",
+            "reason": journal.FORGOTTEN,
+        },
+    ),
     Holding(t.key_conflict, _through(t.key_conflict.c.posting, t.posting, "id"), "rows"),
 )
 """In the order in which they are exported. The webhooks themselves (`inbox`, `inbox_body`) are found by their events,
@@ -145,6 +160,7 @@ NOTHING = (
     "refused",
     "refused_sample",
     "scrub",
+    "stock",
     "upkeep",
     "version",
 )

@@ -13,6 +13,7 @@ from hub.ids import new_id
 from hub.ledger import Book
 from hub.members import Directory, proposals
 from hub.members.merging import unmerge as take_apart
+from hub.rewards import owners
 from hub.sdk import HubError
 from hub.storage import Database
 from hub.storage.tables import member
@@ -43,6 +44,7 @@ def unmerge(hub: Hub, gone: str, *, actor: str, reason: str) -> str:
         done = book.merges(member=gone)
         book.unmerge(gone, key=key, actor=actor, reason=reason)
         assert done is not None, "what was never merged was refused"
+        owners.unmerge(book.connection, gone)
         take_apart(book.connection, gone, done.survivor, merged_by=done.key, key=key, now=book.now)
     return done.survivor
 
@@ -91,6 +93,7 @@ def _merge(book: Book, gone: str, kept: str, *, key: str, actor: str, reason: st
     book.merge(gone, kept, key=key, actor=actor, reason=reason)
     directory = Directory.open(book.connection, (), match=(), enrol=False, now=book.now)
     directory.merge(gone, kept, key=key, event_id=None, actor=actor, reason=reason)
+    owners.merge(book.connection, gone, kept)
 
 
 def _key(word: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from hub.expressions import Activation, Environment, Expression, ExpressionError
 from hub.rules.amounts import PAYS, Left, amounts_of, half_up, reduce_to
+from hub.rules.rewards import Catalogue, catalogue
 from hub.rules.schema import ProgramFile, Rule
 from hub.sdk.errors import ConfigError, PricingError, Problem
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
@@ -57,9 +58,12 @@ class Program:
         triggers: canonical names of the events that may earn.
         spendable: the wallet whose balance is meant when none is named.
         rules: by id.
+        rewards: what points buy.
     """
 
-    def __init__(self, document: Document, file: ProgramFile, compiled: list[Compiled]) -> None:
+    def __init__(
+        self, document: Document, file: ProgramFile, compiled: list[Compiled], rewards: Catalogue
+    ) -> None:
         self.path = document.path
         self.text = document.text
         self.hash = document.sha256
@@ -72,6 +76,7 @@ class Program:
         self.wallets = file.wallets
         self.spendable = next(name for name, wallet in file.wallets.items() if wallet.spendable)
         self.rules = {each.rule.id: each.rule for each in compiled}
+        self.rewards = rewards
         self._by_trigger: dict[str, list[Compiled]] = defaultdict(list)
         for each in compiled:
             self._by_trigger[each.rule.trigger].append(each)
@@ -155,15 +160,16 @@ def environment(trigger: str) -> Environment:
 
 def _program(document: Document) -> Program:
     file = validate(document, ProgramFile)
-    checker = _Checker(document, file)
+    checker = Checker(document, file)
     compiled = [checker.rule(index, rule) for index, rule in enumerate(file.earning)]
+    rewards = catalogue(checker, file)
     checker.check_file()
     if checker.problems:
         raise ConfigError(in_file_order(checker.problems))
-    return Program(document, file, compiled)
+    return Program(document, file, compiled, rewards)
 
 
-class _Checker:
+class Checker:
     """Checks what one part of the file must know of another, and compiles the expressions."""
 
     def __init__(self, document: Document, file: ProgramFile) -> None:

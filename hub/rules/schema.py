@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hub.money import exponent, to_minor
 from hub.rules.amounts import Basis
+from hub.rules.rewards import RewardEntry
 from hub.rules.times import Rolling, parse_length
 from hub.values import DebtPolicy
 
@@ -138,11 +139,15 @@ class Wallet(_Part):
         expiry: None is never.
         debt: what happens when a reversal finds the points spent, see `DebtPolicy`. In the file either its name, or
             `{reversal: allow, repay: next_credit}`: there is one way to repay yet.
+        hold_ttl: how long points stay reserved for a redemption that nobody confirms.
+        reinstate: how long after their expiry points still come back with a redemption that is given back.
     """
 
     expiry: Annotated[Rolling | None, BeforeValidator(_expiry)]
     spendable: bool = True
     debt: Annotated[DebtPolicy, BeforeValidator(_debt)] = "allow"
+    hold_ttl: Annotated[timedelta, _read(parse_length)] = timedelta(minutes=15)
+    reinstate: Annotated[timedelta, _read(parse_length)] = timedelta(0)
 
 
 class Rate(_Part):
@@ -190,3 +195,4 @@ class ProgramFile(_Part):
     identity: Identity
     wallets: Annotated[dict[Name, Wallet], Field(min_length=1)]
     earning: list[Rule] = []
+    rewards: list[RewardEntry] = []

@@ -125,6 +125,8 @@ class Connector:
     actions: ClassVar[Mapping[str, Action]] = {}
     keep_headers: Sequence[str] = ()
     """Request headers that `parse` reads. The inbox keeps these and no others."""
+    hidden_query: Sequence[str] = ()
+    """Fields of the address's query that are secrets, besides `secret`. The inbox keeps the address without them."""
     signed: ClassVar[bool] = True
     """False only where the platform cannot sign: the connection then needs a written waiver."""
     probes: ClassVar[Sequence[str]] = ()

@@ -459,6 +459,161 @@ key_conflict = sa.Table(
 
 # --- rewards, vouchers, stock, tasks -----------------------------------------------------------------------
 
+redemption = sa.Table(
+    "redemption",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True, comment="idempotency key of the request"),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("origin", Id, nullable=False, comment="the member it was first of; merges leave it"),
+    sa.Column("reward", sa.Text, nullable=False, comment="what was asked for"),
+    sa.Column(
+        "item",
+        sa.Text,
+        nullable=False,
+        comment="what is handed over: the option of a choice, else the reward",
+    ),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("returned", Big, nullable=False, server_default="0", comment="points given back"),
+    sa.Column("channel", sa.Text, nullable=False, comment="web, app, staff, sms, api, pos ..."),
+    sa.Column("order_fact", sa.Text, nullable=False, server_default="", comment="the order it belongs to"),
+    # requested | held | confirmed | fulfilled, or: released | expired | returned | refused
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column(
+        "role", sa.Text, nullable=False, server_default="", comment="who has to agree before it is confirmed"
+    ),
+    sa.Column(
+        "stock",
+        sa.Text,
+        nullable=False,
+        server_default="",
+        comment="reserved, delivered, freed; empty: none is kept",
+    ),
+    sa.Column("hold", Id, comment="of the ledger"),
+    sa.Column("deadline", Instant, comment="of the hold"),
+    sa.Column("posting", Id, comment="that spent the points"),
+    sa.Column("program_version", sa.Text, nullable=False, comment="what was promised"),
+    sa.Column("event", Id),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.CheckConstraint("points >= 0 and returned >= 0 and returned <= points"),
+    sa.Index("redemption_member", "member", "reward"),
+    _partial("redemption_deadline", "deadline", where="state = 'held'"),
+    _partial("redemption_origin", "origin", where="origin <> member"),
+    _partial("redemption_order", "order_fact", where="order_fact <> ''"),
+)
+
+redemption_step = sa.Table(
+    "redemption_step",
+    HUB,
+    sa.Column("redemption", Id, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True, comment="1, 2, 3 ..."),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, unique=True, comment="idempotency key of giving back"),
+    sa.Column("points", Big, nullable=False, server_default="0", comment="given back by this step"),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("event", Id),
+    sa.Column("posting", Id),
+    **NARROW,
+)
+"""What became of a redemption, in order; append-only."""
+
+stock = sa.Table(
+    "stock",
+    HUB,
+    sa.Column("reward", sa.Text, primary_key=True),
+    sa.Column("stock", Big, nullable=False, comment="as program.yaml had it when one was last taken"),
+    sa.Column("reserved", Big, nullable=False),
+    sa.Column("delivered", Big, nullable=False),
+    sa.CheckConstraint("reserved >= 0 and delivered >= 0 and reserved + delivered <= stock"),
+    **NARROW,
+)
+
+voucher = sa.Table(
+    "voucher",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("code", sa.Text, nullable=False, comment="as it is shown"),
+    sa.Column("code_key", sa.Text, nullable=False, unique=True, comment="as it is compared"),
+    sa.Column("member", Id, nullable=False, comment="to whom it was issued"),
+    sa.Column("bound", sa.Boolean, nullable=False, comment="only they may use it"),
+    sa.Column("redemption", Id, nullable=False),
+    sa.Column("reward", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, comment="voucher, gift_card"),
+    sa.Column("value", sa.Text, nullable=False, comment="10%, 5.00 EUR, free:espresso"),
+    sa.Column("single_use", sa.Boolean, nullable=False),
+    # issued | delivered | viewed | rolled_back can be used; redeemed | expired | void cannot
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False, server_default="", comment="of a gift card"),
+    sa.Column("initial_minor", Big, nullable=False, server_default="0"),
+    sa.Column("balance_minor", Big, nullable=False, server_default="0"),
+    sa.Column("issued_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, comment="null: never"),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.CheckConstraint("balance_minor >= 0 and balance_minor <= initial_minor"),
+    sa.Index("voucher_member", "member"),
+    sa.Index("voucher_redemption", "redemption"),
+    _partial(
+        "voucher_expires",
+        "expires_at",
+        where="expires_at is not null and state in ('issued', 'delivered', 'viewed', 'rolled_back')",
+    ),
+)
+
+voucher_step = sa.Table(
+    "voucher_step",
+    HUB,
+    sa.Column("voucher", Id, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True, comment="1, 2, 3 ..."),
+    # issued delivered viewed redeemed charged rolled_back refunded expired void
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, unique=True, comment="idempotency key of using it, or taking that back"),
+    sa.Column("request_hash", sa.LargeBinary),
+    sa.Column("undoes", sa.Integer, comment="n of the use it takes back"),
+    sa.Column(
+        "amount_minor", Big, nullable=False, server_default="0", comment="change of a gift card's balance"
+    ),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False, server_default=""),
+    sa.Column("order_fact", sa.Text, nullable=False, server_default=""),
+    sa.Column("member", Id, comment="who used it, where that is known"),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("event", Id),
+    **NARROW,
+)
+"""What became of a voucher, in order; append-only."""
+
+task = sa.Table(
+    "task",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True, comment="idempotency key of making it"),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column(
+        "checklist", Json, nullable=False, comment="list of {item, by, at}; by is empty until it is done"
+    ),
+    sa.Column("state", sa.Text, nullable=False, comment="open, done, cancelled"),
+    sa.Column("tracking", sa.Text, nullable=False, server_default="", comment="number of the parcel"),
+    sa.Column("member", Id),
+    sa.Column("redemption", Id),
+    sa.Column("event", Id),
+    sa.Column("actor", sa.Text, nullable=False, server_default="", comment="who ended it"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    _partial("task_open", "queue", "id", where="state = 'open'"),
+    _partial("task_member", "member", where="member is not null"),
+    _partial("task_redemption", "redemption", where="redemption is not null"),
+)
+
 
 # --- consents and proposals --------------------------------------------------------------------------------
 
