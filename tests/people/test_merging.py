@@ -9,7 +9,16 @@ from folk import ANNA, erase, left_of
 from hub import people as person_work
 from hub.ids import new_id
 from hub.sdk import HubError
-from hub.storage.tables import balance, consent_change, contact, identity, identity_past, outbox, proposal
+from hub.storage.tables import (
+    balance,
+    consent_change,
+    contact,
+    identity,
+    identity_past,
+    outbox,
+    proposal,
+    task,
+)
 
 SCHMIDT = {"id": "brew-1002", "email": "a.schmidt@example.net", "name": "Anna Schmidt"}
 
