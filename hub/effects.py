@@ -137,7 +137,7 @@ def keys(entries: list[Entry]) -> set[str]:
     )
 
 
-def wishes(entries: list[Entry], facts: Facts) -> Scope:
+def wanted(entries: list[Entry], facts: Facts) -> Scope:
     """Return which rewards these events may touch: those asked for, and those paid for on orders that go back."""
     requests = set()
     orders: dict[str, frozenset[str]] = {}
@@ -151,10 +151,10 @@ def wishes(entries: list[Entry], facts: Facts) -> Scope:
     return Scope(requests=frozenset(requests), orders=orders)
 
 
-def sold(entries: list[Entry], wishes: Scope) -> dict[str, Money]:
+def sold(entries: list[Entry], wanted: Scope) -> dict[str, Money]:
     """Return what the orders were worth that are told in this very transaction and go back in it."""
-    events = (event_of(entry) for entry in entries) if wishes.orders else ()
-    worth = {event.fact: amounts_of(event) for event in events if event.fact in wishes.orders}
+    events = (event_of(entry) for entry in entries) if wanted.orders else ()
+    worth = {event.fact: amounts_of(event) for event in events if event.fact in wanted.orders}
     return {fact: amounts for fact, amounts in worth.items() if amounts is not None}
 
 

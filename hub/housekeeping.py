@@ -103,15 +103,6 @@ def settle_due(hub: Hub) -> int:
     return len(members)
 
 
-def erase_due(hub: Hub) -> int:
-    """Erase whom a platform or somebody here asked to erase, once the wait is over; return how much there was."""
-    now = hub.clock()
-    done = people.erase_due(hub.database, now, hub.programs.current)
-    if done:
-        log.info("what was kept of erased people is gone", action="erased", count=done)
-    return done
-
-
 def end_rewards(hub: Hub) -> int:
     """Let go of redemptions that nobody confirmed in time, and mark vouchers whose time is over."""
     with hub.database.read() as connection:
@@ -135,6 +126,15 @@ def _end_apart(hub: Hub, scope: Scope) -> int:
     except Exception:
         log.exception("a reward cannot be ended", action="reward_broken", scope=str(scope))
         return 0
+
+
+def erase_due(hub: Hub) -> int:
+    """Erase whom a platform or somebody here asked to erase, once the wait is over; return how much there was."""
+    now = hub.clock()
+    done = people.erase_due(hub.database, now, hub.programs.current)
+    if done:
+        log.info("what was kept of erased people is gone", action="erased", count=done)
+    return done
 
 
 def prune(hub: Hub) -> int:

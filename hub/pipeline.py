@@ -143,8 +143,8 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
     origins = effects.origins(live, facts)
-    wishes = effects.wishes(live, facts)
-    needs = rewards.look(tx, wishes)
+    wanted = effects.wanted(live, facts)
+    needs = rewards.look(tx, wanted)
     book = Book.open(
         tx,
         effects.members(directory, live) | needs.members,
@@ -157,8 +157,8 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     )
     directory.note_gone(earned.member for name in origins if (earned := book.earning(name)))
     step = effects.Step(hub.programs, book, facts, directory)
-    step.rewards = Rewards.open(tx, wishes if needs else Scope(), book, hub.programs, step.about)
-    step.rewards.orders.tell(effects.sold(live, wishes))
+    step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
+    step.rewards.orders.tell(effects.sold(live, wanted))
     for entry in live:
         effects.apply(step, entry)
     facts.flush()

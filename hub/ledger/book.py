@@ -281,10 +281,16 @@ class Book:
 
     # --- merges, for `merge.py` ----------------------------------------------------------------------------
 
-    def merges(self, *, key: str = "", member: str = "") -> Merge | None:
-        """Return the merge of a key, or the last one of a member."""
-        mine = [m for m in self.changes.merges.values() if m.key == key or m.member == member]
-        return mine[-1] if mine else load.last_merge(self.connection, key, member)
+    def merges(self, *, key: str = "", member: str = "", undone_by: str = "") -> Merge | None:
+        """Return the merge of a key, the one of a member that counts, or the one that a key has taken back."""
+        for done in self.changes.merges.values():
+            if (
+                done.key == key
+                or (done.member == member and not done.undone_by)
+                or (undone_by and done.undone_by == undone_by)
+            ):
+                return done
+        return load.merge_of(self.connection, key=key, member_id=member, undone_by=undone_by)
 
     def remember_merge(self, changed: Merge) -> None:
         """Keep a merge, or that it was taken back, to be written."""

@@ -375,6 +375,9 @@ HAVING COUNT(*) > 1 OR redemption.id IS NULL
     OR (redemption.state = 'fulfilled' AND MIN(task.state) <> 'done')
     OR redemption.state NOT IN ('confirmed', 'fulfilled', 'returned');
 
+-- The places of 22 (caps), 23 (every earning has an accepted delivery, or a person and a reason), 24 (the checker is
+-- not the maker) and 25 (both sides of a referral, or neither): each belongs here, with the tables it is about.
+
 -- deliveries_go_on (26)
 -- Every outbox row is finished or has a next attempt.
 SELECT id AS outbox, state

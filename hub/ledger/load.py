@@ -339,15 +339,17 @@ _CHANGES = Lookup(
 # --- merges: few, and read one by one ----------------------------------------------------------------------
 
 
-def last_merge(connection: sa.Connection, key: str, member_id: str) -> Merge | None:
-    """Return the merge of a key, or the last one of a member."""
-    this = member_merge.c.key == key if key else member_merge.c.member == member_id
-    latest = (
-        sa.select(member_merge)
-        .where(this)
-        .order_by(member_merge.c.undone_by.is_not(None), member_merge.c.at.desc())
-    )
-    row = connection.execute(latest.limit(1)).one_or_none()
+def merge_of(
+    connection: sa.Connection, *, key: str = "", member_id: str = "", undone_by: str = ""
+) -> Merge | None:
+    """Return the merge of a key, the one of a member that counts, or the one that a key has taken back."""
+    if key:
+        this = member_merge.c.key == key
+    elif undone_by:
+        this = member_merge.c.undone_by == undone_by
+    else:
+        this = sa.and_(member_merge.c.member == member_id, member_merge.c.undone_by.is_(None))
+    row = connection.execute(sa.select(member_merge).where(this)).one_or_none()
     return Merge(**row._asdict()) if row else None
 
 
@@ -439,10 +441,14 @@ def _chains(connection: sa.Connection, merge: Merge) -> dict[str, int]:
     new = [(merge.survivor, merge.since)]
     while new:
         chains |= {member_id: min(since, chains.get(member_id, since)) for member_id, since in new}
-        query = sa.select(member_merge.c.survivor, member_merge.c.since).where(
-            member_merge.c.member.in_([member_id for member_id, _ in new]), member_merge.c.at >= merge.at
+        later = [
+            sa.and_(member_merge.c.member == member_id, member_merge.c.gone >= since)
+            for member_id, since in new
+        ]
+        rows = connection.execute(
+            sa.select(member_merge.c.survivor, member_merge.c.since).where(sa.or_(*later))
         )
-        new = [(row.survivor, row.since) for row in connection.execute(query) if row.survivor not in chains]
+        new = [(row.survivor, row.since) for row in rows if row.survivor not in chains]
     return chains
 
 

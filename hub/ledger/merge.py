@@ -99,7 +99,9 @@ def merge(
         posted.append(book.post(come))
     _rehold(book, loser, winner, [hold.id for hold in loser.holds.values() if hold.state == "held"])
     loser.lots.clear()
-    book.remember_merge(Merge(key, loser.member, winner.member, book.now, winner.seq, actor, reason))
+    book.remember_merge(
+        Merge(key, loser.member, winner.member, book.now, loser.seq, winner.seq, actor, reason)
+    )
     book.become(loser, winner)
     return posted
 
@@ -133,11 +135,13 @@ def unmerge(
     """
     if not (actor.strip() and reason.strip()):
         raise ValueError("taking a merge back has an actor and a reason")
-    done = book.merges(member=member)
-    if done is not None and done.undone_by == key:
+    done = book.merges(undone_by=key)
+    if done is not None:
+        if done.member != member:
+            raise KeyReused(f"{key} was used before, to part {done.member} from {done.survivor}")
         return book.posted_under(key, in_key(key), f"{key}/goodwill", f"{key}/goodwill/in")
-    winner = book.account(member)
-    if done is None or done.undone_by or winner.member == member:
+    done, winner = book.merges(member=member), book.account(member)
+    if done is None:
         raise MergeRefused(f"member {member} is not merged")
     if winner.member != done.survivor:
         raise MergeRefused(f"{done.survivor}, whom {member} became, was merged too: take that back first")
@@ -206,8 +210,8 @@ def _refuse_used(book: Book, member: str, asked: Asked) -> None:
 
 
 def _parts(lots: Iterable[Lot]) -> list[tuple[Lot, str, int]]:
-    """Return what is in lots, in an order that a replay finds again."""
-    in_order = sorted(lots, key=lambda lot: lot.name)
+    """Return what is in lots, in the order in which it would be spent: so it repays a debt."""
+    in_order = sorted(lots, key=lambda lot: lot.consumed_in)
     return [
         (lot, bucket, points) for lot in in_order for bucket in BUCKETS if (points := getattr(lot, bucket))
     ]

@@ -82,7 +82,8 @@ class Merge:
     """A member that became another.
 
     Attributes:
-        since: the number of the survivor's last posting by then.
+        gone, since: the numbers of the member's and the survivor's last postings by then. They order merges, as no
+            clock does.
         undone_by: the key by which it was taken back; None while it counts.
     """
 
@@ -90,6 +91,7 @@ class Merge:
     member: str
     survivor: str
     at: datetime
+    gone: int
     since: int
     actor: str
     reason: str

@@ -119,7 +119,7 @@ def settle_refunds(
         draft.kind = "reinstate"
     posted = book.post(draft)
     for lot in draft.opened:
-        if lot.expires_at is not None and lot.expires_at <= book.now and lot.active:
+        if lot.expires_at is not None and lot.expires_at <= book.now and lot.pending + lot.active:
             book.expire(lot)
     return posted
 

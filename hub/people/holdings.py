@@ -138,7 +138,7 @@ HOLDINGS: tuple[Holding, ...] = (
         {
             "state": sa.case((t.task.c.state == "open", "cancelled"), else_=t.task.c.state),
             "title": "(erased)",
-            "tracking": "",
+            "tracking": "",  # where a parcel went is told by its number
             "reason": journal.FORGOTTEN,
         },
     ),

@@ -426,12 +426,11 @@ member_merge = sa.Table(
     sa.Column("member", Id, nullable=False, comment="whose points moved"),
     sa.Column("survivor", Id, nullable=False),
     sa.Column("at", Instant, nullable=False),
-    sa.Column(
-        "since", sa.Integer, nullable=False, comment="number of the survivor's last posting of the merge"
-    ),
+    sa.Column("gone", sa.Integer, nullable=False, comment="number of the member's last posting by then"),
+    sa.Column("since", sa.Integer, nullable=False, comment="number of the survivor's last posting by then"),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("undone_by", sa.Text, comment="the key of the unmerge"),
+    sa.Column("undone_by", sa.Text, unique=True, comment="the key of the unmerge"),
     sa.Index("member_merge_member", "member"),
     _partial("member_merge_survivor", "survivor", where="undone_by is null"),
     **NARROW,

@@ -294,6 +294,16 @@ def test_what_is_given_back_after_its_time_repays_and_is_over(shop):
     shop.has()
 
 
+def test_what_is_given_back_when_it_is_over_expires_at_once_also_before_its_time(shop):
+    """Points that would have been available after they are over: found by the random histories."""
+    shop.earn(ORDER, shop.award(20, available=40, expires=35))
+    shop.settle(ORDER, 0)
+    shop.later(36)
+    shop.settle(ORDER, 20)
+    assert shop.postings()[-1] == ("expire", {"pending": -20, "expired": 20})
+    shop.has()
+
+
 def test_what_was_given_back_is_taken_again_as_its_own(shop):
     shop.earn("shop:order/0", shop.award(10, expires=5))
     shop.earn(ORDER, 20)

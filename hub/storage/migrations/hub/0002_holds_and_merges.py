@@ -72,15 +72,16 @@ def upgrade() -> None:
         sa.Column("survivor", tables.Id, nullable=False),
         sa.Column("at", tables.Instant(), nullable=False),
         sa.Column(
-            "since",
-            sa.Integer(),
-            nullable=False,
-            comment="number of the survivor's last posting of the merge",
+            "gone", sa.Integer(), nullable=False, comment="number of the member's last posting by then"
+        ),
+        sa.Column(
+            "since", sa.Integer(), nullable=False, comment="number of the survivor's last posting by then"
         ),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("undone_by", sa.Text(), nullable=True, comment="the key of the unmerge"),
         sa.PrimaryKeyConstraint("key"),
+        sa.UniqueConstraint("undone_by"),
         sqlite_with_rowid=False,
     )
     op.create_index("member_merge_member", "member_merge", ["member"])
