@@ -16,7 +16,7 @@ from hub.ledger import Book, Earning, earn_key, settle_key
 from hub.ledger.chain import cause_name
 from hub.members import Directory
 from hub.members.proposals import Evidence
-from hub.people import Wish, take_along
+from hub.people import Wish
 from hub.referrals import Claimed, Referrals
 from hub.rewards import Rewards, Scope, gone, redemptions
 from hub.rules import Key, Money, Priced, Program, Tried, Used, amounts_of, refunds
@@ -48,8 +48,9 @@ class Step:
     Attributes:
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
-        wishes: that somebody be erased.
         birthdays: of members, as they are told: (month and day, year or None).
+        merged: (gone, kept) of merges; what else they had follows once all is written.
+        erasures: wishes that somebody be erased.
     """
 
     programs: Programs
@@ -61,8 +62,9 @@ class Step:
     rewards: Rewards = field(init=False)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
-    wishes: list[Wish] = field(default_factory=list)
     birthdays: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    merged: list[tuple[str, str]] = field(default_factory=list)
+    erasures: list[Wish] = field(default_factory=list)
 
     @property
     def program(self) -> Program:
@@ -546,8 +548,8 @@ def _merge(step: Step, entry: Entry) -> None:
 def _merge_members(step: Step, entry: Entry, gone: str, kept: str) -> None:
     key, reason = merge_key(entry), "one customer at the platform"
     step.book.merge(gone, kept, key=key, actor=entry.connection, reason=reason, cause=entry)
-    take_along(step.book.connection, gone, kept)
     step.directory.merge(gone, kept, key=key, event_id=entry.id, actor=entry.connection, reason=reason)
+    step.merged.append((gone, kept))
 
 
 def _erase(step: Step, entry: Entry) -> None:
@@ -560,7 +562,7 @@ def _erase(step: Step, entry: Entry) -> None:
         source=entry.connection,
         event=entry.id,
     )
-    step.wishes.append(wish)
+    step.erasures.append(wish)
     who = f"member {entry.member}" if entry.member else "what is kept of somebody who is no member"
     entry.reason = f"{who} is erased from {wish.due_at:%Y-%m-%d %H:%M} UTC on"
     step.learn(entry, event.fact)

@@ -174,10 +174,12 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     step.usage.flush()
     referrals.flush()
     birthdays.remember(tx, step.birthdays)
+    for gone, kept in step.merged:
+        people.take_along(tx, gone, kept)
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)
-    people.request(tx, step.wishes, now)
+    people.request(tx, step.erasures, now)
     if directory.anybody_erased:
         people.note_bodies(tx, journal.forgotten(tx, [*given, *entries]))
 

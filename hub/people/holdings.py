@@ -126,18 +126,27 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(t.refund, _through(t.refund.c.fact, t.earning, "fact")),
     Holding(t.hold, _by(t.hold.c.member)),
     Holding(t.spent, _through(t.spent.c.posting, t.posting, "id")),
+    Holding(t.member_merge, _either(t.member_merge.c.member, t.member_merge.c.survivor), {"reason": ""}),
     Holding(t.pinned, _through(t.pinned.c.fact, t.earning, "fact")),
     Holding(t.usage, _by(t.usage.c.owner)),
     Holding(t.referral_code, _by(t.referral_code.c.member), "rows"),
     Holding(t.referral, _either(t.referral.c.friend, t.referral.c.referrer)),
     Holding(t.birthday, _by(t.birthday.c.member), "rows"),
+    # Codes stay good for whoever holds them. A hold nobody can confirm any more ends with its deadline.
     Holding(t.redemption, _by(t.redemption.c.member), {"reason": ""}),
     Holding(t.redemption_step, _through(t.redemption_step.c.redemption, t.redemption, "id")),
     Holding(t.voucher, _by(t.voucher.c.member)),
     Holding(t.voucher_step, _through(t.voucher_step.c.voucher, t.voucher, "id")),
-    # Where a parcel went is told by its number.
-    Holding(t.task, _by(t.task.c.member), {"tracking": "", "reason": ""}),
-    Holding(t.member_merge, _either(t.member_merge.c.member, t.member_merge.c.survivor), {"reason": ""}),
+    Holding(
+        t.task,
+        _by(t.task.c.member),
+        {
+            "state": sa.case((t.task.c.state == "open", "cancelled"), else_=t.task.c.state),
+            "title": "(erased)",
+            "tracking": "",  # where a parcel went is told by its number
+            "reason": journal.FORGOTTEN,
+        },
+    ),
     Holding(t.key_conflict, _through(t.key_conflict.c.posting, t.posting, "id"), "rows"),
 )
 """In the order in which they are exported. The webhooks themselves (`inbox`, `inbox_body`) are found by their events,

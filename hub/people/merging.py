@@ -92,9 +92,9 @@ def _merge(book: Book, gone: str, kept: str, *, key: str, actor: str, reason: st
         raise HubError("both are one member")
     _check(book.connection, [gone, kept])
     book.merge(gone, kept, key=key, actor=actor, reason=reason)
-    take_along(book.connection, gone, kept)
     directory = Directory.open(book.connection, (), match=(), enrol=False, now=book.now)
     directory.merge(gone, kept, key=key, event_id=None, actor=actor, reason=reason)
+    take_along(book.connection, gone, kept)
 
 
 def take_along(tx: sa.Connection, gone: str, kept: str) -> None:
