@@ -15,10 +15,11 @@ import msgspec
 
 from hub.expressions import Activation, Environment, Expression, ExpressionError
 from hub.rules.amounts import PAYS, Left, amounts_of, half_up, reduce_to
+from hub.rules.rewards import Catalogue, catalogue
 from hub.rules.schema import ProgramFile, Rule
 from hub.sdk.errors import ConfigError, PricingError, Problem
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
-from hub.values import Award
+from hub.values import Award, DebtPolicy
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, parse, read, validate
 
 SAMPLE_PROGRAM = Path(__file__).with_name("program.yaml")
@@ -57,9 +58,12 @@ class Program:
         triggers: canonical names of the events that may earn.
         spendable: the wallet whose balance is meant when none is named.
         rules: by id.
+        rewards: what points buy.
     """
 
-    def __init__(self, document: Document, file: ProgramFile, compiled: list[Compiled]) -> None:
+    def __init__(
+        self, document: Document, file: ProgramFile, compiled: list[Compiled], rewards: Catalogue
+    ) -> None:
         self.path = document.path
         self.text = document.text
         self.hash = document.sha256
@@ -72,6 +76,7 @@ class Program:
         self.wallets = file.wallets
         self.spendable = next(name for name, wallet in file.wallets.items() if wallet.spendable)
         self.rules = {each.rule.id: each.rule for each in compiled}
+        self.rewards = rewards
         self._by_trigger: dict[str, list[Compiled]] = defaultdict(list)
         for each in compiled:
             self._by_trigger[each.rule.trigger].append(each)
@@ -79,9 +84,13 @@ class Program:
         self._environments = {trigger: environment(trigger) for trigger in self.triggers}
         self._reads = {trigger: self._read_by(trigger) for trigger in self.triggers}
 
-    def waives_debt(self, wallet: str) -> bool:
-        """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
-        return wallet in self.wallets and self.wallets[wallet].debt == "waive"
+    def spends(self, wallet: str) -> bool:
+        """Return whether points of a wallet can be spent; those of one it does not know cannot."""
+        return wallet in self.wallets and self.wallets[wallet].spendable
+
+    def debt_policy(self, wallet: str) -> DebtPolicy:
+        """Return what happens when a reversal finds the points spent; in a wallet it does not know they are owed."""
+        return self.wallets[wallet].debt if wallet in self.wallets else "allow"
 
     def price(self, event: Event, member: Mapping[str, Any], left: Left | None = None) -> list[Award]:
         """Return the points an event gives: one award for each rule and wallet, none of zero points.
@@ -151,15 +160,16 @@ def environment(trigger: str) -> Environment:
 
 def _program(document: Document) -> Program:
     file = validate(document, ProgramFile)
-    checker = _Checker(document, file)
+    checker = Checker(document, file)
     compiled = [checker.rule(index, rule) for index, rule in enumerate(file.earning)]
+    rewards = catalogue(checker, file)
     checker.check_file()
     if checker.problems:
         raise ConfigError(in_file_order(checker.problems))
-    return Program(document, file, compiled)
+    return Program(document, file, compiled, rewards)
 
 
-class _Checker:
+class Checker:
     """Checks what one part of the file must know of another, and compiles the expressions."""
 
     def __init__(self, document: Document, file: ProgramFile) -> None:
