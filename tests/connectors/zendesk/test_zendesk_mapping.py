@@ -130,7 +130,7 @@ VENDOR = {
     "event_ticket_created_thirdparty.json": "rule",
     "event_ticket_status_changed_synthetic.json": TicketSolved,
     "event_user_active_changed.json": "rule",
-    "event_user_group_membership_created.json": "unknown",
+    "event_user_group_membership_created.json": "rule",
     "trigger_ticket_create_update.json": "rule",  # made with templates of others: no `event` in them
     "trigger_ticket_solved_handauthored.json": "rule",
     "trigger_ticket_update.json": "rule",
