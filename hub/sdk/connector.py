@@ -49,6 +49,8 @@ class Action:
         run: (connector, params, client) -> Receipt; raises TryLater or Rejected.
         target: the parameter that names the record it overwrites. A newer call for the same target makes an
             older unsent one needless, and the two are never in flight together. None: every call counts.
+        gather: (earlier, later) -> both as one call, or None where they do not go together. What waits for its turn is
+            put together by it, so that a storm makes few calls. Only where the platform takes no idempotency key.
     """
 
     summary: str
@@ -56,6 +58,7 @@ class Action:
     idempotent: str
     run: Callable[[Any, Any, Client], Receipt]
     target: str | None = None
+    gather: Callable[[Any, Any], Params | None] | None = None
 
 
 class Polled(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +137,8 @@ class Connector:
     """Whether some webhooks ask to see an account in the answer; see `asks_about`."""
     lists: ClassVar[bool] = False
     """Whether `listing` is there, so that `hub reconcile` can compare."""
+    pace: ClassVar[tuple[float, int]] = (10.0, 10)
+    """Calls a second, and at once, where hub.yaml sets no `rate`: what the platform takes."""
     exempt: ClassVar[Mapping[str, str]] = {}
     """Points of the quality checklist (`hub connectors grade`) that do not apply -> why."""
 
