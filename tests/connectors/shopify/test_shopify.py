@@ -678,9 +678,9 @@ def test_the_apps_own_namespace_needs_no_mending():
     hooks = [hook("CUSTOMERS_UPDATE", metafieldNamespaces=["app--812--loyalty"])]
     hooks += [hook(topic) for topic in TOPICS if topic != "CUSTOMERS_UPDATE"]
     suite = TestContract()
-    with stub_platform([page("webhookSubscriptions", hooks)]) as platform:
-        with (client := suite.make_client(platform.url)).session:
-            assert app.subscribe(URL, client) == []
+    listing = stub_platform([page("webhookSubscriptions", hooks)])
+    with listing as platform, (client := suite.make_client(platform.url)).session:
+        assert app.subscribe(URL, client) == []
 
 
 def test_what_the_app_sends_elsewhere_stays():
