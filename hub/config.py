@@ -70,7 +70,7 @@ class ConnectionEntry(_Part):
     waiver: str = ""
     live: bool = True
     outbound: bool = True
-    rate: RateEntry = RateEntry()
+    rate: RateEntry | None = None
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
 
 
@@ -302,7 +302,7 @@ class _Reader:
             url=entry.url or f"{self.file.public_url.rstrip('/')}/webhooks/{name}",
             secrets=tuple(Secret(s.value.get_secret_value().encode(), s.until) for s in entry.secrets),
             waiver=entry.waiver,
-            rate=Rate(entry.rate.per_s, entry.rate.burst),
+            rate=Rate(entry.rate.per_s, entry.rate.burst) if entry.rate else Rate(*kind.pace),
             concurrency=entry.concurrency,
             live=entry.live,
         )
