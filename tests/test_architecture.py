@@ -63,7 +63,7 @@ LAYERS: list[set[str]] = [
         "hub.redeeming",
     },
     {"hub.engine"},
-    {"hub.hub", "hub.web", "hub.doctor", "hub.starting", "hub.crashtest", "hub.demo"},
+    {"hub.hub", "hub.web", "hub.api", "hub.doctor", "hub.starting", "hub.crashtest", "hub.demo"},
     {"hub.cli"},
 ]
 STAGES = {"hub.inbox", "hub.mapping", "hub.members", "hub.rules", "hub.ledger"}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, people, program, rewards, sending, upkeep
+from hub.cli import access, events, files, ledger, outbox, people, program, rewards, sending, upkeep
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -135,6 +135,7 @@ for group, name in (
     (rewards.vouchers, "vouchers"),
     (rewards.tasks, "tasks"),
     (ledger.ledger, "ledger"),
+    (access.tokens, "tokens"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),
     (program.program, "program"),

@@ -167,6 +167,8 @@ NOTHING = (
     "refused_sample",
     "scrub",
     "stock",
+    "api_token",
+    "api_key",
     "upkeep",
     "version",
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.util import Finalize
 from pathlib import Path
+
+from flask import Flask
 
 from hub import logs
 from hub.hub import Hub, open_hub
@@ -34,10 +37,16 @@ def _open() -> tuple[Hub, Application]:
     ]
     secrets += [text for c in hub.connections.values() for text in c.connector.redactions()]
     logs.setup(hub.config.file.logs, secrets=secrets)
-    app = create_app(hub)
+    app = create_app(hub, partial(_api, hub))
     spare_the_collector()
     hub.start()
     return hub, app
+
+
+def _api(hub: Hub) -> Flask:
+    from hub.api.app import create_api
+
+    return create_api(hub)
 
 
 def spare_the_collector() -> None:
