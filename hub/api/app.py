@@ -6,16 +6,18 @@ where keys never expire; what it stood for is kept, so that another request unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 from flask import Response, g, request
-from flask_openapi3 import Info, OpenAPI
+from flask_openapi3.models import Info
+from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel
 from werkzeug.exceptions import HTTPException
 
@@ -99,7 +101,7 @@ class _Api:
             security=[{"token": []}],
             description=f"Scope: {scope}." + (" Needs the header Idempotency-Key." if writes else ""),
             responses={"200": answer, **{str(status): ProblemBody for status in statuses}},
-        )(view)
+        )(plain(view))
 
     def admit(self) -> Response | None:
         """Let in who may ask for this; note who it is."""
@@ -201,7 +203,7 @@ class _Api:
                 currency=query.currency or "",
             ),
         )
-        of = said.voucher and shown(said.voucher)
+        of = shown(said.voucher) if said.voucher else None
         return dump(s.Verdict(valid=said.valid, problem=said.problem, off_minor=said.off_minor, voucher=of))
 
     # --- writing -------------------------------------------------------------------------------------------
@@ -242,7 +244,7 @@ class _Api:
     def give_back(self, path: s.ById, body: s.GiveBack) -> dict[str, Any]:
         """Give points of a redemption back."""
         key = self._key()
-        more = {"key": key, "actor": actor(), "reason": body.reason}
+        more: dict[str, Any] = {"key": key, "actor": actor(), "reason": body.reason}
         return self._write(
             path.id, lambda w: redemptions.give_back(w, str(path.id), body.points, **more), key
         )
@@ -324,6 +326,16 @@ class _Api:
         return Problem("insufficient_points", of.reason, **more)
 
 
+def plain(view: View) -> View:
+    """Return a method as a function: the library notes things on it, which a bound method does not take."""
+
+    @wraps(view)
+    def called(**asked: Any) -> Any:
+        return view(**asked)
+
+    return called
+
+
 def document(app: OpenAPI) -> dict[str, Any]:
     """Return the OpenAPI document, with the idempotency key of every write."""
     made: dict[str, Any] = app.api_doc
@@ -373,7 +385,7 @@ def in_ledger(key: str) -> str:
     return f"api:{g.token.name}:{key}"
 
 
-def using(body: s.Use) -> Mapping[str, Any]:
+def using(body: s.Use) -> dict[str, Any]:
     """Return what the voucher functions want to know of a use."""
     who = str(body.member) if body.member else None
     return {"channel": body.channel, "order": body.order, "member": who}

@@ -125,7 +125,9 @@ def create_app(hub: Hub, api: Callable[[], Flask] | None = None) -> Application:
         @app.route(f"{API}<path:rest>", methods=METHODS, provide_automatic_options=False)
         def ask_api(rest: str) -> Response:
             del rest
-            return Response.from_app(made(), request.environ)
+            answer = Response.from_app(made(), request.environ)
+            assert isinstance(answer, Response)
+            return answer
 
     @app.get("/healthz")
     def healthz() -> Response:
