@@ -13,7 +13,9 @@ def upgrade() -> None:
     op.create_table(
         "api_token",
         sa.Column("id", Id, primary_key=True),
-        sa.Column("name", sa.Text(), nullable=False, unique=True, comment="the actor of what is done with it"),
+        sa.Column(
+            "name", sa.Text(), nullable=False, unique=True, comment="the actor of what is done with it"
+        ),
         sa.Column("prefix", sa.Text(), nullable=False, unique=True, comment="by which it is looked up"),
         sa.Column("digest", sa.LargeBinary(), nullable=False, comment="sha-256 of the whole token"),
         sa.Column("scopes", sa.Text(), nullable=False, comment="with spaces between"),
