@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 PREFIX = "/api/v1"
 MOST_LOTS = 1000
 KEY_LENGTH = 200
+NOBODY = str(UUID(int=0))
+"""An id that no member has."""
 View = Callable[..., Any]
 
 log = structlog.get_logger()
@@ -180,7 +182,7 @@ class _Api:
     def catalogue(self) -> dict[str, Any]:
         """List every reward, whoever may have it."""
         with self.hub.database.read() as tx:
-            found = catalogue.offers(tx, self.hub.programs.current, {"id": ""}, self.hub.clock())
+            found = catalogue.offers(tx, self.hub.programs.current, {"id": NOBODY}, self.hub.clock())
         return offers(found)
 
     def redemption(self, path: s.ById) -> dict[str, Any]:
