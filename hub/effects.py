@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
+
+import sqlalchemy as sa
 
 from hub import journal
 from hub.facts import Conflict, Facts
 from hub.journal import Entry
-from hub.ledger import Book, Earning, earn_key, settle_key
-from hub.members import Directory
-from hub.rules import Program, amounts_of, refunds
+from hub.ledger import CANCELLED, Book, Earning, earn_key, settle_key
+from hub.members import Activity, Directory, Purchase
+from hub.members.activity import Told
+from hub.rules import Left, Program, amounts_of, refunds
+from hub.rules.amounts import half_up
 from hub.sdk.errors import KeyReused, PricingError
-from hub.sdk.events import Event, MemberMerged, MemberRef, PurchaseRefunded
+from hub.sdk.events import (
+    Event,
+    InvoicePaid,
+    MemberMerged,
+    MemberRef,
+    PurchaseCancelled,
+    PurchasePaid,
+    PurchaseRefunded,
+    PurchaseReinstated,
+)
 from hub.values import Happening
 from hub.versions import Programs
 
@@ -23,6 +37,7 @@ class Step:
     """The units of work that one transaction's events share.
 
     Attributes:
+        activity: what members bought; open for nobody in particular until `prepare`.
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
     """
@@ -31,23 +46,60 @@ class Step:
     book: Book
     facts: Facts
     directory: Directory
+    activity: Activity = field(init=False)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.prepare([])
 
     @property
     def program(self) -> Program:
         """The programme that counts now."""
         return self.programs.current
 
+    def prepare(self, entries: list[Entry]) -> None:
+        """Read what will be asked of the members of these events, for all of them together."""
+        changed = {self.facts.canonical(of) for entry in entries if (of := _of(entry))}
+        self.activity = Activity.open(
+            self.book.connection,
+            {entry.member for entry in entries if entry.member},
+            since=min((event_of(entry).occurred_at for entry in entries), default=self.book.now),
+            currency=self.program.currency,
+            facts={fact for fact in changed if fact},
+            reads=self.program.member_reads,
+        )
+
+    def flush(self, connection: sa.Connection) -> None:
+        """Write what the book does not."""
+        self.activity.flush(connection)
+
     def learn(self, entry: Entry, canonical: str) -> None:
         """Note every name of the entry's fact."""
         event = event_of(entry)
         self.learnt += self.facts.learn([canonical, event.fact, *event.same_as], canonical, entry.id)
 
-    def about(self, member: str) -> Mapping[str, Any]:
-        """Return what earning rules may read of a member."""
+    def about(
+        self, member: str, at: datetime | None = None, buying: Purchase | None = None
+    ) -> Mapping[str, Any]:
+        """Return what expressions may read of a member: MEMBER_FACTS, as far as any of them does.
+
+        Args:
+            member: one the book is open for.
+            at: as of when; None: now. Balances are as they are now.
+            buying: the purchase that is being priced, which counts already.
+        """
         balance = self.book.account(member).balance(self.program.spendable)
-        return {"id": member, "tier": "", "balance": balance["active"], "pending": balance["pending"]}
+        return {
+            "id": member,
+            "tier": "",
+            "benefits": [],
+            "balance": balance["active"],
+            "pending": balance["pending"],
+            "held": balance["held"],
+            "debt": balance["debt"],
+            **self.activity.facts(member, at or self.book.now, buying),
+        }
 
 
 def apply(step: Step, entry: Entry) -> None:
@@ -101,6 +153,7 @@ def _earn(step: Step, entry: Entry) -> None:
         entry.witness(told)
         step.learn(entry, told)
         return
+    buying = _bought(entry)
     if event.name not in step.program.triggers:
         entry.reason = f"no rule earns on {event.name}"
     elif entry.member is None and step.directory.find(entry.connection, event.member):
@@ -111,17 +164,51 @@ def _earn(step: Step, entry: Entry) -> None:
         step.directory.leave_hints(entry.connection, event.member, entry.id)
         entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
         return
-    elif not step.book.earn(
-        entry.member,
-        fact=event.fact,
-        awards=step.program.price(event, step.about(entry.member)),
-        occurred_at=event.occurred_at,
-        cause=entry,
-        amounts=amounts_of(event),
-        data=journal.plain(event),
-    ):
-        entry.reason = "no rule gives points for it"
+    else:
+        about = step.about(entry.member, event.occurred_at, buying)
+        if buying:
+            buying.member_then = step.program.member_then(event.name, about) or None
+        if not step.book.earn(
+            entry.member,
+            fact=event.fact,
+            awards=step.program.price(event, about),
+            occurred_at=event.occurred_at,
+            cause=entry,
+            amounts=amounts_of(event),
+            data=journal.plain(event),
+        ):
+            entry.reason = "no rule gives points for it"
+    if buying:
+        step.activity.purchase(buying)
     step.learn(entry, event.fact)
+
+
+def _bought(entry: Entry) -> Purchase | None:
+    """Return the purchase an event tells of; an invoice that is paid is one too. None of test mode, or of nobody."""
+    event, amounts = event_of(entry), amounts_of(event_of(entry))
+    if (
+        amounts is None
+        or entry.member is None
+        or event.test
+        or not isinstance(event, PurchasePaid | InvoicePaid)
+    ):
+        return None
+    categories: dict[str, int] = {}
+    for line in event.order.lines if isinstance(event, PurchasePaid) else ():
+        if line.category:
+            categories[line.category] = categories.get(line.category, 0) + line.net_minor
+    net, gross, currency = amounts
+    return Purchase(
+        event.fact,
+        entry.member,
+        event.occurred_at,
+        currency,
+        net,
+        gross,
+        net,
+        entry.id,
+        categories=categories,
+    )
 
 
 def _win(step: Step, entry: Entry) -> None:
@@ -178,8 +265,38 @@ def _earning(step: Step, entry: Entry) -> Earning | None:
     earning = step.book.earning(posted)
     if earning is None:
         entry.reason = f"{posted} earned nothing"
+        _lower(step, entry, posted)
         step.learn(entry, event.fact)
     return earning
+
+
+def _lower(step: Step, entry: Entry, fact: str) -> None:
+    """Let a purchase that earned nothing be worth what is left of it: what was spent counts elsewhere too."""
+    bought, source = step.activity.bought(fact), entry.connection
+    if bought is None:
+        return
+    match event_of(entry):
+        case PurchaseRefunded(refund=told):
+            if told.currency != bought.currency:
+                raise PricingError(
+                    f"refund {told.id} is in {told.currency}, but {fact} was paid in {bought.currency}"
+                )
+            step.activity.note(
+                Told(fact, source, told.id, told.gross_minor, told.net_minor, told.total, entry.id)
+            )
+        case PurchaseCancelled():
+            step.activity.note(
+                Told(
+                    fact, source, CANCELLED, bought.gross_minor, bought.net_minor, total=False, event=entry.id
+                )
+            )
+        case PurchaseReinstated():
+            step.activity.forget(fact, source, CANCELLED)
+    _leave(step, fact, refunds.left_of(bought, step.activity.told(fact)))
+
+
+def _leave(step: Step, fact: str, left: Left) -> None:
+    step.activity.refunded(fact, left_minor=half_up(left.net), stands=not left.cancelled)
 
 
 def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
@@ -189,7 +306,7 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     program = step.programs.pinned(earning.program_version)
     posted = step.book.settle_refunds(
         earning.fact,
-        refunds.keep(program, earning, step.about(earning.member)),
+        refunds.keep(program, earning, _about_then(step, earning)),
         fact=fact or event.fact,
         occurred_at=event.occurred_at,
         cause=entry,
@@ -197,7 +314,15 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     )
     if posted is None:
         entry.reason = f"{earning.fact} keeps its points"
+    _leave(step, earning.fact, refunds.left_of(earning, earning.refunds.values()))
     step.learn(entry, fact or event.fact)
+
+
+def _about_then(step: Step, earning: Earning) -> Mapping[str, Any]:
+    """Return what rules read of the member when a purchase was priced: a level reached since makes no refund dearer."""
+    bought = step.activity.bought(earning.fact)
+    then = bought.member_then if bought else None
+    return {**step.about(earning.member, earning.occurred_at), **(then or {})}
 
 
 # --- people ------------------------------------------------------------------------------------------------

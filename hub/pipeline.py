@@ -148,10 +148,12 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
         keys=effects.keys(live),
     )
     step = effects.Step(hub.programs, book, facts, directory)
+    step.prepare(live)
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
     book.flush(tx)
+    step.flush(tx)
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)

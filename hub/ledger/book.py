@@ -34,6 +34,7 @@ class Book:
     """A unit of work over some members.
 
     Attributes:
+        connection: inside the transaction.
         now: the present, for all of it.
         program: the current programme.
         posted: what was posted, in order.
@@ -57,7 +58,7 @@ class Book:
         self.posted: list[Posted] = []
         self.changes = write.Changes()
         self._stored = stored
-        self._connection = connection
+        self.connection = connection
 
     @classmethod
     def open(
@@ -116,7 +117,7 @@ class Book:
         Members of `origins` have all their lots here already; for another member it is one query.
         """
         if not account.complete:
-            load.complete(self._connection, account)
+            load.complete(self.connection, account)
         return sorted(
             (lot for lot in account.lots.values() if lot.active and lot.wallet == wallet),
             key=lambda lot: lot.consumed_in,

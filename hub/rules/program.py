@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -18,7 +18,7 @@ from hub.rules.amounts import PAYS, Left, amounts_of, half_up, reduce_to
 from hub.rules.schema import ProgramFile, Rule
 from hub.sdk.errors import ConfigError, PricingError, Problem
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
-from hub.values import Award
+from hub.values import MEMBER_FACTS, Award
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, parse, read, validate
 
 SAMPLE_PROGRAM = Path(__file__).with_name("program.yaml")
@@ -57,6 +57,7 @@ class Program:
         triggers: canonical names of the events that may earn.
         spendable: the wallet whose balance is meant when none is named.
         rules: by id.
+        member_reads: the keys of MEMBER_FACTS that any expression may read; None: any.
     """
 
     def __init__(self, document: Document, file: ProgramFile, compiled: list[Compiled]) -> None:
@@ -78,10 +79,18 @@ class Program:
         self.triggers = frozenset(self._by_trigger)
         self._environments = {trigger: environment(trigger) for trigger in self.triggers}
         self._reads = {trigger: self._read_by(trigger) for trigger in self.triggers}
+        self.member_reads = _together(reads["member"] for reads in self._reads.values())
 
     def waives_debt(self, wallet: str) -> bool:
         """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
         return wallet in self.wallets and self.wallets[wallet].debt == "waive"
+
+    def member_then(self, trigger: str, member: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a trigger's rules may read of a member that can change: refunds are priced with the same."""
+        reads = self._reads[trigger]["member"] if trigger in self._reads else frozenset[str]()
+        return {
+            key: member[key] for key in (member.keys() if reads is None else reads & member.keys()) - {"id"}
+        }
 
     def price(self, event: Event, member: Mapping[str, Any], left: Left | None = None) -> list[Award]:
         """Return the points an event gives: one award for each rule and wallet, none of zero points.
@@ -145,7 +154,11 @@ def environment(trigger: str) -> Environment:
     shapes = {name: _fields(shape) for name, shape in body.items()}
     return Environment(
         dict.fromkeys(("event", "member", *body), "dyn"),
-        keys={"event": _ABOUT_EVENT, **{name: fields for name, fields in shapes.items() if fields}},
+        keys={
+            "event": _ABOUT_EVENT,
+            "member": tuple(MEMBER_FACTS),
+            **{name: fields for name, fields in shapes.items() if fields},
+        },
     )
 
 
@@ -282,6 +295,16 @@ def _variables(
     if left is not None:
         reduce_to(left, event, variables)
     return variables
+
+
+def _together(reads: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    """Return all keys that are read; None: any."""
+    together: set[str] = set()
+    for keys in reads:
+        if keys is None:
+            return None
+        together |= keys
+    return frozenset(together)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-APPEND_ONLY = ("posting", "leg", "award", "lot_move")
+APPEND_ONLY = ("posting", "leg", "award", "lot_move", "tier_change")
 
 
 def append_only(dialect: str, table: str) -> list[str]:
