@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
 import sqlalchemy as sa
+import structlog
 
 from hub import journal
+from hub.approvals import PROGRAMME, Approvals, Refused, decide
 from hub.facts import Conflict, Facts
+from hub.ids import is_id
 from hub.journal import Entry
-from hub.ledger import CANCELLED, Book, Earning, earn_key, settle_key
+from hub.ledger import CANCELLED, Book, Earning, adjust_key, earn_key, settle_key
 from hub.members import Activity, Directory, Purchase
 from hub.members.activity import Told
 from hub.rules import Left, Program, amounts_of, refunds
 from hub.rules.amounts import half_up
 from hub.sdk.errors import KeyReused, PricingError
 from hub.sdk.events import (
+    ApprovalDecided,
     Event,
     InvoicePaid,
     MemberMerged,
@@ -28,8 +32,14 @@ from hub.sdk.events import (
     PurchaseRefunded,
     PurchaseReinstated,
 )
-from hub.values import Happening
+from hub.tiers import Cause, Tiers
+from hub.values import Award, Happening, Posted
 from hub.versions import Programs
+
+log = structlog.get_logger()
+
+COUNTING = ("earn", "reverse", "reinstate", "adjust")
+"""Kinds of postings that change what a level is measured by, besides balances."""
 
 
 @dataclass
@@ -37,7 +47,9 @@ class Step:
     """The units of work that one transaction's events share.
 
     Attributes:
-        activity: what members bought; open for nobody in particular until `prepare`.
+        approvals: open for those that these events decide.
+        activity, tiers: what members bought, and their levels; open for nobody in particular until `prepare`.
+        replies: what to answer people who pressed something, to be sent where they did: (entry, text, done).
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
     """
@@ -46,11 +58,15 @@ class Step:
     book: Book
     facts: Facts
     directory: Directory
+    approvals: Approvals = field(init=False)
     activity: Activity = field(init=False)
+    tiers: Tiers = field(init=False)
+    replies: list[tuple[Entry, str, bool]] = field(default_factory=list)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.approvals = Approvals(self.book.connection, self.book.now, {})
         self.prepare([])
 
     @property
@@ -58,21 +74,131 @@ class Step:
         """The programme that counts now."""
         return self.programs.current
 
-    def prepare(self, entries: list[Entry]) -> None:
-        """Read what will be asked of the members of these events, for all of them together."""
+    def prepare(self, entries: list[Entry], members: Iterable[str] = ()) -> None:
+        """Read what will be asked of the members of these events, and of others, for all of them together."""
         changed = {self.facts.canonical(of) for entry in entries if (of := _of(entry))}
+        facts = {fact for fact in changed if fact}
+        earned = {earning.member for fact in facts if (earning := self.book.earning(fact))}
+        everybody = {entry.member for entry in entries if entry.member} | earned | set(members)
+        since = min((event_of(entry).occurred_at for entry in entries), default=self.book.now)
+        program, connection = self.program, self.book.connection
         self.activity = Activity.open(
-            self.book.connection,
-            {entry.member for entry in entries if entry.member},
-            since=min((event_of(entry).occurred_at for entry in entries), default=self.book.now),
-            currency=self.program.currency,
-            facts={fact for fact in changed if fact},
-            reads=self.program.member_reads,
+            connection,
+            everybody,
+            since=since,
+            currency=program.currency,
+            facts=facts,
+            reads=program.member_reads,
         )
+        self.tiers = Tiers.open(
+            connection,
+            everybody,
+            ladder=program.ladder,
+            book=self.book,
+            since=since,
+            currency=program.currency,
+            version=program.hash,
+        )
+        approval = program.ladder.tiers.approval if program.ladder else None
+        self._blocked = {
+            (each.member, each.subject["to"])
+            for each in (
+                self.approvals.blocked(everybody, "tier", self.book.now - approval.again) if approval else ()
+            )
+        }
+        self._seen = len(self.book.posted)
 
     def flush(self, connection: sa.Connection) -> None:
         """Write what the book does not."""
         self.activity.flush(connection)
+        self.tiers.flush(connection)
+        self.approvals.flush(connection)
+
+    @property
+    def happenings(self) -> list[Happening]:
+        """All that came about besides postings."""
+        return [*self.happened, *self.approvals.happened, *self.tiers.happened]
+
+    def adjust(
+        self,
+        member: str,
+        wallet: str,
+        points: int,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        at: datetime | None = None,
+    ) -> Posted:
+        """Post an adjustment, and let it count for levels; what is credited expires as the wallet says.
+
+        Args:
+            member, wallet, points, actor, reason: as `Book.adjust`.
+            key: its name, made by who asks.
+            at: when it was first asked for; None: now. A repeat has to give the same dates.
+
+        Raises:
+            InsufficientPoints, KeyReused: as `Book.adjust`.
+        """
+        expiry = self.program.wallets[wallet].expiry if points > 0 else None
+        expires_at = expiry.after(at or self.book.now, self.program.zone) if expiry else None
+        before = len(self.book.posted)
+        posted = self.book.adjust(
+            member, wallet, points, key=adjust_key(key), actor=actor, reason=reason, expires_at=expires_at
+        )
+        if posted in self.book.posted[before:]:
+            self.tiers.counted(member, posted.occurred_at, points={wallet: points})
+        self.rank(None)
+        return posted
+
+    def rank(self, entry: Entry | None) -> None:
+        """Bring the levels of everybody whose points or purchases were just changed to what they reached."""
+        posted, self._seen = self.book.posted[self._seen :], len(self.book.posted)
+        changes, self.activity.changes = self.activity.changes, []
+        for change in changes:
+            self.tiers.counted(change.member, change.at, spend_minor=change.spend_minor, orders=change.orders)
+        touched = dict.fromkeys([*(each.member for each in posted), *(change.member for change in changes)])
+        for member in touched if self.program.ladder else ():
+            mine = [each for each in posted if each.member == member and each.kind in COUNTING]
+            last = mine[-1] if mine else None
+            taken = any(each.kind == "reverse" for each in mine)
+            taken |= any(c.member == member and (c.orders < 0 or c.spend_minor < 0) for c in changes)
+            at = last.occurred_at if last else event_of(entry).occurred_at if entry else self.book.now
+            key = f"posting:{last.id}" if last else f"event:{entry.id}" if entry else ""
+            if key:
+                cause = Cause(key, at, last.id if last else None, entry.id if entry else None)
+                self._review(member, cause, taken=taken)
+
+    def _review(self, member: str, cause: Cause, *, taken: bool) -> None:
+        ladder = self.program.ladder
+        assert ladder is not None, "its caller saw to that"
+
+        def needs(told: dict[str, Any]) -> bool:
+            condition = ladder.condition
+            try:
+                return condition is not None and condition.holds({"tier": told, "member": self.about(member)})
+            except PricingError as error:  # the points are posted all the same; a person looks at the level
+                log.warning("an upgrade waits for a person", action="approval_condition", error=str(error))
+                return True
+
+        proposal = self.tiers.review(member, cause, needs, taken=taken)
+        approval = ladder.tiers.approval
+        if proposal is None or approval is None or (member, proposal.to) in self._blocked:
+            return
+        self._blocked.add((member, proposal.to))
+        told = proposal.told
+        new = self.approvals.request(
+            "tier",
+            key=f"tier:{member}:{proposal.to}:{cause.key}",
+            member=member,
+            role=approval.role,
+            summary=f"Member {member} reached {told['to']} ({told['points']}), and is {told['was']} now.",
+            subject=told,
+            maker=PROGRAMME,
+            sla=approval.sla,
+            event=cause.event,
+        )
+        self.tiers.propose(proposal, new.id, cause.event)
 
     def learn(self, entry: Entry, canonical: str) -> None:
         """Note every name of the entry's fact."""
@@ -92,8 +218,7 @@ class Step:
         balance = self.book.account(member).balance(self.program.spendable)
         return {
             "id": member,
-            "tier": "",
-            "benefits": [],
+            **self.tiers.facts(member, at or self.book.now),
             "balance": balance["active"],
             "pending": balance["pending"],
             "held": balance["held"],
@@ -106,6 +231,7 @@ def apply(step: Step, entry: Entry) -> None:
     """Do what the entry's event asks for. Trouble that a person must see parks it; then nothing is posted."""
     try:
         EFFECTS.get(event_of(entry).name, _earn)(step, entry)
+        step.rank(entry)
     except (Conflict, KeyReused, PricingError) as error:
         entry.park(str(error))
 
@@ -168,19 +294,29 @@ def _earn(step: Step, entry: Entry) -> None:
         about = step.about(entry.member, event.occurred_at, buying)
         if buying:
             buying.member_then = step.program.member_then(event.name, about) or None
-        if not step.book.earn(
+        awards = step.program.price(event, about)
+        if step.book.earn(
             entry.member,
             fact=event.fact,
-            awards=step.program.price(event, about),
+            awards=awards,
             occurred_at=event.occurred_at,
             cause=entry,
             amounts=amounts_of(event),
             data=journal.plain(event),
         ):
+            step.tiers.counted(entry.member, event.occurred_at, points=_by_wallet(awards))
+        else:
             entry.reason = "no rule gives points for it"
     if buying:
         step.activity.purchase(buying)
     step.learn(entry, event.fact)
+
+
+def _by_wallet(awards: Iterable[Award]) -> dict[str, int]:
+    points: dict[str, int] = {}
+    for award in awards:
+        points[award.wallet] = points.get(award.wallet, 0) + award.points
+    return points
 
 
 def _bought(entry: Entry) -> Purchase | None:
@@ -304,6 +440,7 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     event = event_of(entry)
     entry.member = earning.member
     program = step.programs.pinned(earning.program_version)
+    kept = {at: line.kept for at, line in earning.lines.items()}
     posted = step.book.settle_refunds(
         earning.fact,
         refunds.keep(program, earning, _about_then(step, earning)),
@@ -314,6 +451,9 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     )
     if posted is None:
         entry.reason = f"{earning.fact} keeps its points"
+    for (_, wallet), line in earning.lines.items():
+        difference = line.kept - kept[line.rule, wallet]
+        step.tiers.counted(earning.member, earning.occurred_at, points={wallet: difference})
     _leave(step, earning.fact, refunds.left_of(earning, earning.refunds.values()))
     step.learn(entry, fact or event.fact)
 
@@ -322,7 +462,7 @@ def _about_then(step: Step, earning: Earning) -> Mapping[str, Any]:
     """Return what rules read of the member when a purchase was priced: a level reached since makes no refund dearer."""
     bought = step.activity.bought(earning.fact)
     then = bought.member_then if bought else None
-    return {**step.about(earning.member, earning.occurred_at), **(then or {})}
+    return {**step.about(earning.member), **(then or {})}
 
 
 # --- people ------------------------------------------------------------------------------------------------
@@ -354,6 +494,35 @@ def _erase(_step: Step, entry: Entry) -> None:
     entry.park(f"erase member {entry.member}: the law gives you a month")
 
 
+def _decide(step: Step, entry: Entry) -> None:
+    """Somebody pressed a button. Who it was is known by the connection's name and their id there."""
+    event = cast("ApprovalDecided", entry.canonical)
+    if told := step.facts.told([event.fact]):
+        entry.witness(told)
+        return
+    decision, actor = event.decision, f"{entry.connection}:{event.decision.user}"
+    try:
+        done = decide(step, decision.approval, approved=decision.approved, actor=actor, event=entry.id)
+    except Refused as refused:
+        entry.reason = f"refused: {refused}"
+        step.replies.append((entry, f"Not done: {refused}.", False))
+    else:
+        entry.member = done.member
+        verb = "Approved" if decision.approved else "Rejected"
+        lapsed = f" Not possible any more: {done.reason}." if done.state == "lapsed" else ""
+        entry.reason = f"{verb.lower()} by {actor}: {done.state}"
+        step.replies.append((entry, f"{verb} by {actor}: {done.summary}{lapsed}", True))
+    step.learn(entry, event.fact)
+
+
+def decisions(entries: list[Entry]) -> set[str]:
+    """Return the ids of the approvals that these events decide; what is no id names none."""
+    named = {
+        event.decision.approval for entry in entries if isinstance(event := event_of(entry), ApprovalDecided)
+    }
+    return {name for name in named if is_id(name)}
+
+
 def _note(_step: Step, entry: Entry) -> None:
     entry.reason = "noted"
 
@@ -370,7 +539,7 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "member.erased": _erase,
     "consent.changed": _note,
     "command.received": _note,
-    "approval.decided": _note,
+    "approval.decided": _decide,
     "redemption.requested": _note,
 }
 """Every other event earns what the programme's rules give for it."""

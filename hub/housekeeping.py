@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hub import inbox, journal, ledger, outbox
+from hub import desk, inbox, journal, ledger, outbox
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
@@ -26,7 +26,8 @@ log = structlog.get_logger()
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    return hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + prune(hub)
+    done = hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + prune(hub)
+    return done + desk.review(hub, BATCH) + desk.escalate(hub, BATCH)
 
 
 def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:

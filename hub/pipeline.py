@@ -18,9 +18,10 @@ import sqlalchemy as sa
 import structlog
 
 from hub import effects, inbox, journal
+from hub.approvals import Approvals
 from hub.connections import Connection
 from hub.facts import Facts
-from hub.fanout import fan_out
+from hub.fanout import fan_out, reply
 from hub.inbox import Row
 from hub.journal import Entry, Settled
 from hub.ledger import Book
@@ -139,16 +140,18 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
 
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
+    approvals = Approvals.open(tx, effects.decisions(live), now=now, roles=hub.config.file.roles)
     book = Book.open(
         tx,
-        {entry.member for entry in live if entry.member},
+        {entry.member for entry in live if entry.member} | approvals.members,
         now=now,
         program=program,
         origins=effects.origins(live, facts),
-        keys=effects.keys(live),
+        keys=effects.keys(live) | approvals.keys(),
     )
     step = effects.Step(hub.programs, book, facts, directory)
-    step.prepare(live)
+    step.approvals = approvals
+    step.prepare(live, approvals.members)
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
@@ -159,7 +162,8 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     journal.wake_waiting(tx, step.learnt, now)
 
     # Fan out.
-    told = fan_out(hub, tx, directory, book, entries=live, happenings=step.happened)
+    told = fan_out(hub, tx, directory, book, entries=live, happenings=step.happenings)
+    told += reply(hub, tx, step.replies)
     return Settled(entries, book.posted, told)
 
 

@@ -32,6 +32,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
         id: a UUID of the row it is about or of its own; makes what is told of it unique.
         trigger: a key of `HAPPENINGS`.
         data: what expressions read of it, under the word that `HAPPENINGS` has: `tier.to`, `voucher.code`.
+        posting: of the same transaction that brought it about; what is told shows it.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     data: dict[str, Any] = {}
     event: str | None = None
+    posting: str | None = None
 
 
 MEMBER_FACTS: dict[str, str] = {
@@ -106,6 +108,7 @@ HAPPENINGS: dict[str, str] = {
     "approval.requested": "approval",
     "approval.approved": "approval",
     "approval.rejected": "approval",
+    "approval.overdue": "approval",
     "redemption.held": "redemption",
     "redemption.confirmed": "redemption",
     "redemption.released": "redemption",

@@ -14,7 +14,7 @@ notes what the source says, the programme says what may be kept of it, and `sett
 from hub.ledger.book import Book
 from hub.ledger.dates import due
 from hub.ledger.reading import balances, last_postings, open_lots
-from hub.ledger.records import CANCELLED, Cause, Earning, Refund, earn_key, settle_key
+from hub.ledger.records import CANCELLED, Cause, Earning, Refund, adjust_key, earn_key, settle_key
 from hub.ledger.verify import Finding, Report, verify
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Finding",
     "Refund",
     "Report",
+    "adjust_key",
     "balances",
     "due",
     "earn_key",

@@ -192,3 +192,8 @@ def earn_key(fact: str) -> str:
 def settle_key(fact: str) -> str:
     """Return the idempotency key under which a refund's own fact settles."""
     return f"settle:{fact}"
+
+
+def adjust_key(name: str) -> str:
+    """Return the idempotency key of an adjustment that whoever asks for it has named."""
+    return f"adjust:{name}"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -116,8 +116,21 @@ class _View:
         return sum(each.left_minor for each in purchases if each.currency == self.currency)
 
 
+class Change(NamedTuple):
+    """What an event changed of what a member bought; `at` is when the purchase occurred."""
+
+    member: str
+    at: datetime
+    orders: int
+    spend_minor: int
+
+
 class Activity:
-    """A unit of work over what some members bought. A member it was not opened for costs queries of their own."""
+    """A unit of work over what some members bought. A member it was not opened for costs queries of their own.
+
+    Attributes:
+        changes: what changed, in order; whoever takes note empties it.
+    """
 
     def __init__(
         self,
@@ -127,6 +140,7 @@ class Activity:
         currency: str,
         consents: Consents,
     ) -> None:
+        self.changes: list[Change] = []
         self._connection = connection
         self._wanted = [name for name in FACTS if reads is None or name in reads]
         self._since = since - max((DAYS_READ.get(name, 0) for name in self._wanted), default=0) * DAY
@@ -296,6 +310,7 @@ class Activity:
 
     def _count(self, of: Purchase, *, orders: int, spend_minor: int) -> None:
         spend_minor = spend_minor if of.currency == self._currency else 0
+        self.changes.append(Change(of.member, of.occurred_at, orders, spend_minor))
         for sums in (self._sums[of.member], self._grown[of.member]):
             sums.orders += orders
             sums.spend_minor += spend_minor

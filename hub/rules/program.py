@@ -16,6 +16,7 @@ import msgspec
 from hub.expressions import Activation, Environment, Expression, ExpressionError
 from hub.rules.amounts import PAYS, Left, amounts_of, half_up, reduce_to
 from hub.rules.schema import ProgramFile, Rule
+from hub.rules.tiers import Adjusting, Ladder, adjusting, ladder
 from hub.sdk.errors import ConfigError, PricingError, Problem
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
 from hub.values import MEMBER_FACTS, Award
@@ -58,9 +59,18 @@ class Program:
         spendable: the wallet whose balance is meant when none is named.
         rules: by id.
         member_reads: the keys of MEMBER_FACTS that any expression may read; None: any.
+        ladder: the levels members rise to; None: there are none.
+        adjusting: what people may do by hand.
     """
 
-    def __init__(self, document: Document, file: ProgramFile, compiled: list[Compiled]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        file: ProgramFile,
+        compiled: list[Compiled],
+        ladder: Ladder | None,
+        adjusting: Adjusting,
+    ) -> None:
         self.path = document.path
         self.text = document.text
         self.hash = document.sha256
@@ -79,7 +89,21 @@ class Program:
         self.triggers = frozenset(self._by_trigger)
         self._environments = {trigger: environment(trigger) for trigger in self.triggers}
         self._reads = {trigger: self._read_by(trigger) for trigger in self.triggers}
-        self.member_reads = _together(reads["member"] for reads in self._reads.values())
+        self.ladder = ladder
+        self.adjusting = adjusting
+        conditions = (ladder.condition if ladder else None, adjusting.condition)
+        self.member_reads = _together(
+            [
+                *(reads["member"] for reads in self._reads.values()),
+                *(condition.reads() for condition in conditions if condition),
+            ]
+        )
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles that decide something here."""
+        asked = (self.ladder.tiers.approval if self.ladder else None, self.adjusting.rules.approval)
+        return frozenset(approval.role for approval in asked if approval)
 
     def waives_debt(self, wallet: str) -> bool:
         """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
@@ -164,15 +188,16 @@ def environment(trigger: str) -> Environment:
 
 def _program(document: Document) -> Program:
     file = validate(document, ProgramFile)
-    checker = _Checker(document, file)
+    checker = Checker(document, file)
     compiled = [checker.rule(index, rule) for index, rule in enumerate(file.earning)]
+    levels, by_hand = ladder(checker, file), adjusting(checker, file)
     checker.check_file()
     if checker.problems:
         raise ConfigError(in_file_order(checker.problems))
-    return Program(document, file, compiled)
+    return Program(document, file, compiled, levels, by_hand)
 
 
-class _Checker:
+class Checker:
     """Checks what one part of the file must know of another, and compiles the expressions."""
 
     def __init__(self, document: Document, file: ProgramFile) -> None:
