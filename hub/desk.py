@@ -8,8 +8,8 @@ escalate  approvals that nobody decided in time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -94,12 +94,13 @@ def adjust(
         if value not in valid:
             raise CannotAdjust(f"program.yaml has no {what} {value!r}; {did_you_mean(value, valid)}")
     key = key or new_id()
+    values = {"points": points, "wallet": wallet, "reason": reason, "actor": actor}
 
     def do(step: Step) -> Posted | Approval:
         asked_at = step.book.connection.scalar(
             sa.select(posting.c.occurred_at).where(posting.c.key == adjust_key(key))
         )
-        if asked_at is None and _needs_approval(step, member, points, wallet, reason, actor):
+        if asked_at is None and _needs_approval(step, member, values):
             approval = rules.approval
             assert approval is not None, "nothing needs one without it"
             return step.approvals.request(
@@ -117,15 +118,14 @@ def adjust(
     return _act(hub, do, members={member}, keys={adjust_key(key)})
 
 
-def _needs_approval(step: Step, member: str, points: int, wallet: str, reason: str, actor: str) -> bool:
+def _needs_approval(step: Step, member: str, values: Mapping[str, Any]) -> bool:
     adjusting = step.program.adjusting
     approval, condition = adjusting.rules.approval, adjusting.condition
     if approval is None or condition is None:
         return False
-    if not approval.maker_checker and actor in step.approvals.roles.get(approval.role, ()):
+    if not approval.maker_checker and values["actor"] in step.approvals.roles.get(approval.role, ()):
         return False
-    values = {"points": points, "abs_points": abs(points), "wallet": wallet, "reason": reason, "actor": actor}
-    return condition.holds({**values, "member": step.about(member)})
+    return condition.holds({**values, "abs_points": abs(values["points"]), "member": step.about(member)})
 
 
 def review(hub: Hub, limit: int) -> int:

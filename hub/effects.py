@@ -187,7 +187,7 @@ class Step:
             return
         self._blocked.add((member, proposal.to))
         told = proposal.told
-        new = self.approvals.request(
+        self.approvals.request(
             "tier",
             key=f"tier:{member}:{proposal.to}:{cause.key}",
             member=member,
@@ -198,7 +198,7 @@ class Step:
             sla=approval.sla,
             event=cause.event,
         )
-        self.tiers.propose(proposal, new.id, cause.event)
+        self.tiers.propose(proposal, cause.event)
 
     def learn(self, entry: Entry, canonical: str) -> None:
         """Note every name of the entry's fact."""

@@ -173,7 +173,7 @@ class Approvals:
     def tell(self, trigger: str, each: Approval) -> None:
         """Tell of an approval."""
         self.happened.append(
-            Happening(id=each.id, trigger=trigger, member=each.member, data=each.told(), event=each.event)
+            Happening(id=new_id(), trigger=trigger, member=each.member, data=each.told(), event=each.event)
         )
 
     def flush(self, connection: sa.Connection) -> None:

@@ -51,7 +51,7 @@ _EARNED = Lookup(
         _COUNTS,
         _window(posting.c.occurred_at),
         leg.c.wallet == _WALLET,
-        leg.c.bucket.in_(["issued", "adjusted"]),
+        sa.text("leg.bucket in ('issued', 'adjusted')"),
     )
     .group_by(posting.c.member),
     posting.c.member,

@@ -203,11 +203,11 @@ class Tiers:
             self._keep(member_id, self._checked(state))  # the programme has not always taken levels away
         return proposal
 
-    def propose(self, proposal: Proposal, approval: str, event: str | None) -> None:
+    def propose(self, proposal: Proposal, event: str | None) -> None:
         """Tell that a level waits for a person."""
         self.happened.append(
             Happening(
-                id=approval, trigger="tier.proposed", member=proposal.member, data=proposal.told, event=event
+                id=new_id(), trigger="tier.proposed", member=proposal.member, data=proposal.told, event=event
             )
         )
 
