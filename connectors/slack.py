@@ -100,6 +100,14 @@ class Message(Params, frozen=True):
     channel: str = ""
 
 
+class Ask(Params, frozen=True):
+    """`approval` is its id, which the buttons carry; `summary` is plain text for the person who decides."""
+
+    approval: str
+    summary: str
+    channel: str = ""
+
+
 class Reply(Params, frozen=True):
     """`url` is the response URL of a command or a click, good for 30 minutes and five answers."""
 
@@ -202,6 +210,11 @@ class Slack(Connector):
         )
         return Receipt(f"{answer.get('channel')}/{answer.get('ts')}")
 
+    def ask_approval(self, params: Ask, client: Client) -> Receipt:
+        """Post what waits for a person, with a button to approve and one to reject. The answer takes its place."""
+        blocks = approval_blocks(params.approval, params.summary)
+        return self.post_message(Message(text=params.summary, blocks=blocks, channel=params.channel), client)
+
     def respond(self, params: Reply, client: Client) -> Receipt:
         """Answer a command or a click at its response URL."""
         if host_of(params.url) not in self.settings.response_hosts:
@@ -239,6 +252,12 @@ class Slack(Connector):
             params=Message,
             idempotent=NO_KEY,
             run=post_blocks,
+        ),
+        "ask_approval": Action(
+            summary="Post what waits for a person, with buttons to approve and reject.",
+            params=Ask,
+            idempotent=f"{NO_KEY} An approval is decided once, whichever message is used.",
+            run=ask_approval,
         ),
         "respond": Action(
             summary="Answer a command or a button, in place of the original message if wanted.",

@@ -13,7 +13,6 @@ import structlog
 from hub import journal
 from hub.approvals import PROGRAMME, Approvals, Refused, decide
 from hub.facts import Conflict, Facts
-from hub.ids import is_id
 from hub.journal import Entry
 from hub.ledger import CANCELLED, Book, Earning, adjust_key, earn_key, settle_key
 from hub.members import Activity, Directory, Purchase
@@ -516,11 +515,9 @@ def _decide(step: Step, entry: Entry) -> None:
 
 
 def decisions(entries: list[Entry]) -> set[str]:
-    """Return the ids of the approvals that these events decide; what is no id names none."""
-    named = {
-        event.decision.approval for entry in entries if isinstance(event := event_of(entry), ApprovalDecided)
-    }
-    return {name for name in named if is_id(name)}
+    """Return what these events name as approvals to be decided."""
+    decided = (event for entry in entries if isinstance(event := event_of(entry), ApprovalDecided))
+    return {event.decision.approval for event in decided}
 
 
 def _note(_step: Step, entry: Entry) -> None:

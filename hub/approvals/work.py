@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from hub.approvals.kinds import KINDS
-from hub.ids import new_id
+from hub.ids import is_id, new_id
 from hub.sdk.errors import HubError
 from hub.storage import Lookup, Many
 from hub.storage.tables import Instant, approval
@@ -87,9 +87,12 @@ class Approvals:
 
     @classmethod
     def open(cls, connection: sa.Connection, ids: Iterable[str], *, now: datetime, roles: Roles) -> Approvals:
-        """Read and lock the approvals that may be decided. Open it before the book, which needs `members` and `keys`."""
+        """Read and lock the approvals that may be decided; what is no id names none.
+
+        Open it before the book, which needs `members` and `keys`.
+        """
         self = cls(connection, now, roles)
-        for row in _BY_ID(connection, set(ids)):
+        for row in _BY_ID(connection, {id_ for id_ in ids if is_id(id_)}):
             self._known[row.id] = Approval(**row._asdict())
         return self
 

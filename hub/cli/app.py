@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, sending
+from hub.cli import approvals, events, files, ledger, outbox, sending
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -101,6 +101,7 @@ def _claim(host: str, port: int) -> None:
 
 app.command("send")(sending.send)
 app.command("why")(events.why)
+app.command("adjust", context_settings={"ignore_unknown_options": True})(approvals.adjust)
 
 
 @app.command()
@@ -123,6 +124,7 @@ for group, name in (
     (events.inbox, "inbox"),
     (outbox.outbox, "outbox"),
     (ledger.members, "members"),
+    (approvals.approvals, "approvals"),
     (ledger.ledger, "ledger"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from levels import levels
 
 from tests.helpers import url_of
+from tests.levelled import levels
 
 
 @pytest.fixture

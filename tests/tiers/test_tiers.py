@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
-from levels import DOWN, NOON, TIERS, beans, changes, order, postings, refund, rows, sound, tier, told
 
 from hub import desk
 from hub.storage.tables import member_tier, outbox, tier_change
 from hub.tiers import history
+from tests.levelled import DOWN, NOON, TIERS, beans, changes, order, postings, refund, rows, sound, tier, told
 
 TO_LEVEL = "  downgrade: {check: monthly}\n"
 

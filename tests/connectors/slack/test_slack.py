@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from slack_sdk.signature import SignatureVerifier
 
-from connectors.slack import Message, Slack, approval_blocks, escape, message
+from connectors.slack import Ask, Message, Slack, approval_blocks, escape, message
 from connectors.slack import Reply as SlackReply
 from hub.mapping import load
 from hub.sdk import Headers, Malformed, NotVerified, Receipt, Rejected, SourceEvent, TryLater, Webhook
@@ -44,6 +44,7 @@ class TestContract(ConnectorContract):
         OutboundCase(
             "post_blocks", Message(text="Decide"), [POSTED], remote_id="C07LOYALTY/1795167600.000200"
         ),
+        OutboundCase("ask_approval", Ask(approval=APPROVAL, summary="Gold for Café Linde?"), [OK]),
         OutboundCase("respond", SlackReply(url="/actions/1", text="120 points"), [OK]),
     ]
 

@@ -75,7 +75,7 @@ TOLD = (
 
 def told_mapping() -> str:
     """The shipped mapping, with every happening told in a few words."""
-    shipped = (Path(__file__).parents[2] / "mappings" / "standard_webhooks.yaml").read_text(encoding="utf-8")
+    shipped = (Path(__file__).parents[1] / "mappings" / "standard_webhooks.yaml").read_text(encoding="utf-8")
     rules = "".join(
         f"""
     - trigger: {trigger}
@@ -89,18 +89,20 @@ def told_mapping() -> str:
 
 
 def levels(
-    folder: Path, database: str, *, tiers: str = TIERS, more: str = "", connections: str = APP
+    folder: Path,
+    database: str,
+    *,
+    tiers: str = TIERS,
+    more: str = "",
+    connections: str = APP,
+    alerts: str = "",
 ) -> Bench:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "told.yaml").write_text(told_mapping())
     (folder / "chat.yaml").write_text(CHAT_MAPPING)
-    return make_hub(
-        folder,
-        database,
-        connections,
-        program=PROGRAM + tiers + more,
-        extra=ROLES.format("'chat:U024BE7LH', " * (CHAT in connections)),
-    )
+    extra = ROLES.format("'chat:U024BE7LH', " if CHAT in connections else "")
+    extra += f"alerts: {alerts}\n" if alerts else ""
+    return make_hub(folder, database, connections, program=PROGRAM + tiers + more, extra=extra)
 
 
 def order(number: str, euros: int, at: str = "2026-11-20T10:14:31Z") -> dict[str, Any]:
