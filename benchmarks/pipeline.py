@@ -17,6 +17,7 @@ from benchmarks import disk, full
 from benchmarks.load import Load, Orders, run
 from benchmarks.report import Report
 from benchmarks.servers import hub_file, server
+from hub.intake import CursorIntake
 from hub.storage import Database
 from hub.storage.tables import cursor, event, inbox, outbox, posting
 
@@ -115,7 +116,9 @@ class Watched:
 
     def _position(self) -> int:
         with self._database.read() as connection:
-            return connection.scalar(sa.select(cursor.c.position)) or 0
+            return (
+                connection.scalar(sa.select(cursor.c.position).where(cursor.c.name == CursorIntake.NAME)) or 0
+            )
 
     def _last(self) -> int:
         with self._database.read_inbox() as connection:

@@ -30,6 +30,7 @@ from hub.outbox import OAuthTokens
 from hub.sdk import ConfigError, Rejected, TryLater
 from hub.storage import Database
 from hub.storage.migrations import status
+from hub.storage.tables import pulse, upkeep
 
 SOON = timedelta(days=14)
 """How long before its end a secret is reported."""
@@ -355,5 +356,26 @@ def _age(span: timedelta) -> str:
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
 
 
+def _upkeep(patient: Patient, database: Database) -> Iterator[Row]:
+    with database.read() as connection:
+        for row in connection.execute(sa.select(upkeep).where(upkeep.c.failures > 0)):
+            if row.connection not in patient.config.connections:
+                continue
+            said = f"{row.task} failed {row.failures} times in a row: {row.reason}"
+            fix = f"mend what it says; the next try is at {row.next_at:%Y-%m-%d %H:%M} UTC"
+            yield Row("bad" if row.failures > 3 else "warn", f"connection {row.connection}", said, fix)
+        for row in connection.execute(sa.select(pulse).where(pulse.c.silent_at.is_not(None))):
+            said = f"silent since {row.last_at:%Y-%m-%d %H:%M} UTC, though something usually comes"
+            fix = (
+                "check the webhooks at the platform; `hub reconcile` finds what never came, where it can list"
+            )
+            yield Row("warn", f"connection {row.connection}", said, fix)
+
+
 FILE_CHECKS: tuple[Callable[[Patient], Iterator[Row]], ...] = (_plugins, _addresses, _waivers, _secrets)
-DATABASE_CHECKS: tuple[Callable[[Patient, Database], Iterator[Row]], ...] = (_intake, _journal, _outbox)
+DATABASE_CHECKS: tuple[Callable[[Patient, Database], Iterator[Row]], ...] = (
+    _intake,
+    _journal,
+    _outbox,
+    _upkeep,
+)

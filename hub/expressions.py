@@ -25,7 +25,7 @@ from typing import Any, Literal
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
 
-from hub.money import to_minor
+from hub.money import to_minor, to_minor_rounded
 from hub.sdk.errors import HubError
 from hub.yamlfile import did_you_mean
 
@@ -181,6 +181,28 @@ class Environment:
             if root in whole:
                 keys.add(rest.partition(".")[0])
         return frozenset(keys)
+
+    def shape_read(self, variable: str, expressions: Iterable[Expression]) -> Shape:
+        """Return the parts below a variable that these expressions may read, through lists and names for it too.
+
+        It is read off the text and rather says too much: where a list itself is handed on, all of it is read.
+        """
+        texts = [expression.text for expression in expressions]
+        names = {variable: variable}
+        for name, text in self._bindings:
+            if (path := text.strip().replace("?", "")) and _PURE_PATH.fullmatch(path):
+                names[name] = path
+            else:
+                texts.append(text)
+        shape: dict[str, Shape] = {}
+        for text in texts:
+            bare = _LITERAL.sub("''", text)
+            items = dict.fromkeys(_ITEM.findall(bare))
+            if items.keys() & {*self.names, *names}:
+                return None  # an item hides a name: whose keys are whose cannot be told
+            if not _note(shape, bare, names, variable):
+                return None
+        return shape
 
     def bundle(self, expressions: Mapping[str, Expression]) -> Bundle:
         """Return expressions of this environment to be evaluated together."""
@@ -413,6 +435,71 @@ def _place(text: str, name: str) -> tuple[int, int]:
     return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
+Shape = Mapping[str, Any] | None
+"""Keys below a value -> the shape of each; None: all of it. Of a list it is the shape of each item."""
+
+_PURE_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_READ = re.compile(
+    r"(?<![\w.])(?P<path>[A-Za-z_]\w*+(?!\s*\()(?:\.\??[A-Za-z_]\w*+(?!\s*\())*)"
+    r"(?:\s*\.\s*(?P<macro>map|all|exists|exists_one|existsOne)\s*\(\s*(?P<item>[A-Za-z_]\w*)\s*,)?"
+)
+_ITEM = re.compile(r"\.\s*[A-Za-z_]+\s*\(\s*([A-Za-z_]\w*)\s*,")
+"""The name a macro gives to each item. `filter` hands the items on, so its list is read whole."""
+
+
+def _note(shape: dict[str, Any], text: str, names: Mapping[str, str], variable: str) -> bool:
+    """Add what a text reads below a variable to its shape; return False where it reads all of it."""
+    known = dict(names)
+    for read in _READ.finditer(text):  # a list is named before its items are
+        root, _, rest = read["path"].replace("?", "").partition(".")
+        if root not in known:
+            continue
+        path = f"{known[root]}.{rest}" if rest else known[root]
+        if read["item"]:
+            known[read["item"]] = path
+        first, _, below = path.partition(".")
+        if first != variable:
+            continue
+        if not below:
+            if read["item"]:
+                continue
+            return False
+        _widen(shape, below.split("."), whole=not read["item"])
+    return True
+
+
+def _widen(shape: dict[str, Any], steps: Sequence[str], *, whole: bool) -> None:
+    for step in steps[:-1]:
+        inner = shape.setdefault(step, {})
+        if inner is None:
+            return
+        shape = inner
+    last = steps[-1]
+    shape[last] = None if whole else shape.get(last, {})
+
+
+def united(shapes: Iterable[Shape]) -> Shape:
+    """Return the shape of everything that any of several shapes has."""
+    union: dict[str, Any] = {}
+    for shape in shapes:
+        if shape is None:
+            return None
+        for key, inner in shape.items():
+            union[key] = united([union[key], inner]) if key in union else inner
+    return union
+
+
+def pruned(value: Any, shape: Shape) -> Any:
+    """Return a value without what its shape does not have."""
+    if shape is None:
+        return value
+    if isinstance(value, dict):
+        return {key: pruned(value[key], inner) for key, inner in shape.items() if key in value}
+    if isinstance(value, list):
+        return [pruned(item, shape) for item in value]
+    return value
+
+
 _ABSENT = re.compile(r"Key not found in map|Index error: index=|null_type")
 _MAYBE_ABSENT = re.compile(r"something that is not|cannot apply [^ (]+$")
 _WORDS = (
@@ -478,6 +565,8 @@ def _sum(numbers: list[int]) -> int:
 FUNCTIONS = (
     Function("money", ("string", "string"), "int", to_minor),
     Function("money", ("int", "string"), "int", to_minor),
+    Function("rounded", ("string", "string"), "int", to_minor_rounded),
+    Function("rounded", ("int", "string"), "int", to_minor_rounded),
     Function("unix", ("int",), "timestamp", _unix),
     Function("unix", ("string",), "timestamp", _unix),
     Function("unix_ms", ("int",), "timestamp", _unix_ms),
@@ -486,4 +575,4 @@ FUNCTIONS = (
     Function("lower", ("string",), "string", str.lower),
     Function("sum", ("list<int>",), "int", _sum),
 )
-"""What every expression may call: money(amount, currency) to minor units, unix and unix_ms to a time, and so on."""
+"""What every expression may call: money and rounded (amount, currency) to minor units, unix and unix_ms to a time, ..."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from hub import desk, inbox, journal, ledger, outbox
+from hub import desk, inbox, journal, ledger, outbox, upkeep
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 BATCH = 200
 PRUNE_EVERY = timedelta(hours=1)
 LOOK_EVERY = timedelta(minutes=1)
+HEAR_EVERY = timedelta(minutes=1)
 
 log = structlog.get_logger()
 
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    done = hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + prune(hub)
+    done = hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + hear(hub) + prune(hub)
     return done + desk.review(hub, BATCH) + desk.escalate(hub, BATCH)
 
 
@@ -56,6 +57,24 @@ def wake_missed(hub: Hub) -> int:
     if woken:
         hub.engine.ring_journal()
     return woken
+
+
+def hear(hub: Hub) -> int:
+    """Tell of connections that fall silent, or speak again."""
+    now = hub.clock()
+    if now < hub.hear_next:
+        return 0
+    hub.hear_next = now + HEAR_EVERY
+    for silence in upkeep.listen(hub):
+        log.warning(
+            "a connection is silent" if not silence.over else "a silent connection speaks again",
+            action="connection_silent" if not silence.over else "connection_speaks",
+            connection=silence.connection,
+        )
+        word = "over" if silence.over else "began"
+        name = f"silence:{silence.connection}:{silence.since.isoformat()}:{word}"
+        hub.say(silence.connection, str(silence), once=name)
+    return 0
 
 
 def settle_due(hub: Hub) -> int:

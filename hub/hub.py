@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 from prometheus_client import CollectorRegistry
 
-from hub import housekeeping, journal, plugins
+from hub import account, housekeeping, journal, outbox, plugins, upkeep
 from hub.clock import Clock, system_clock
 from hub.config import Config, read_config
 from hub.connections import Connection
@@ -27,7 +27,7 @@ from hub.metrics import Figures
 from hub.outbox import Deliverer, Delivery, OAuthTokens
 from hub.plugins import Plugins
 from hub.rules import Program, load_program
-from hub.sdk import Client, ConfigError, Problem
+from hub.sdk import Card, Client, ConfigError, MemberRef, Problem
 from hub.storage import Database
 from hub.storage.migrations import upgrade
 from hub.versions import Programs, remember
@@ -92,7 +92,7 @@ class Hub:
             on_dead=lambda letter: found.tell("delivery_failed", delivery=letter),
         )
         self._program_stamp = _stamp(config.program)
-        self.prune_next = self.look_next = datetime.min.replace(tzinfo=UTC)
+        self.prune_next = self.look_next = self.hear_next = datetime.min.replace(tzinfo=UTC)
 
     def mapping(self, connection: str) -> MappingFile:
         """Return the live mapping of a connection."""
@@ -143,6 +143,8 @@ class Hub:
             self.engine.ring_journal()
         if settled.deliveries:
             self.engine.ring_outbox()
+        if bells := {entry.connection for entry in settled.entries if entry.bell}:
+            upkeep.ring(self, bells)
         for posting in settled.posted if self.plugins.listens("points_posted") else ():
             self.plugins.tell("points_posted", posting=msgspec.structs.asdict(posting))
 
@@ -182,6 +184,18 @@ class Hub:
         """Return a message to whoever wants to hear of what goes wrong; told once under its name."""
         found = self._alert("", text)
         return found and msgspec.structs.replace(found, dedupe=dedupe)
+
+    def say(self, connection: str, text: str, *, once: str) -> None:
+        """Tell people about a connection, where somebody wants to hear of it; only the first time under `once`."""
+        delivery = self._alert(connection, text)
+        if delivery is not None:
+            with self.database.write() as tx:
+                outbox.add(tx, [msgspec.structs.replace(delivery, dedupe=once)])
+            self.engine.ring_outbox()
+
+    def card(self, connection: Connection, ref: MemberRef) -> Card:
+        """Return the account of whoever a reference of this connection means. A handful of look-ups."""
+        return account.card(self, connection, ref)
 
     def _alert(self, connection: str, text: str) -> Delivery | None:
         """Return the message about a connection's trouble, where somebody wants to hear of it."""

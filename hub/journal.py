@@ -49,6 +49,7 @@ class Entry(msgspec.Struct, kw_only=True):
         canonical: set once mapped.
         fetched: the payload read for a notification.
         stored: the row is in the database already, in a state that is not final.
+        bell: it only said that its platform has something new.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Entry(msgspec.Struct, kw_only=True):
     next_at: datetime | None = None
     fence: int = 0
     stored: bool = False
+    bell: bool = False
 
     def park(self, reason: str) -> None:
         self.state, self.reason = "parked", reason

@@ -139,6 +139,9 @@ def _means_nothing(connection: Connection, source: SourceEvent, entry: Entry) ->
     """Settle an event that no mapping file is asked about; return whether it was one."""
     if source.echo:
         entry.ignore("our own update came back")
+    elif source.bell:
+        entry.bell = True
+        entry.ignore("the platform has something new, and is asked for it")
     elif source.type == MALFORMED:
         entry.park("one of the events in this webhook is not what the platform documents")
     elif source.test and connection.live:

@@ -8,6 +8,7 @@ from typing import get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from hub.sdk import Connector
 
@@ -65,7 +66,7 @@ def _connection(kind: type[Connector]) -> Iterator[str]:
             shown = [variable] if isinstance(field.default, list) else variable
             yield f"      # {name}: {json.dumps(shown)}\n"
         else:
-            yield f"      # {name}: {json.dumps(field.default)}\n"
+            yield f"      # {name}: {json.dumps(to_jsonable_python(field.default))}\n"
 
 
 def _is_secret(field: FieldInfo) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from hub.sdk import parse_json
 from hub.sdk.specs import Spec
 from hub.sdk.testing import Call
 
@@ -33,4 +33,4 @@ def body_of(call: Call) -> object:
         return None
     if "form" in call.headers.get("Content-Type", ""):
         return dict(parse_qsl(call.body.decode(), keep_blank_values=True))
-    return parse_json(call.body)
+    return json.loads(call.body)  # decimals as numbers: a description tells them from text

@@ -8,7 +8,7 @@ from subprocess import run
 
 import pytest
 
-from hub.expressions import NOTHING, Environment, ExpressionError, Function
+from hub.expressions import NOTHING, Environment, ExpressionError, Function, pruned, united
 
 ENV = Environment({"payload": "dyn", "points": "int", "event": "dyn"}, keys={"event": ["id", "type"]})
 ORDER = {
@@ -349,3 +349,52 @@ class TestFunctions:
     def test_a_misspelt_type_is_found_at_once(self):
         with pytest.raises(ValueError, match="'text' is not a CEL type"):
             Environment({}, [Function("f", ["text"], "string", str)])
+
+
+ITEMS = {"id": None, "tax": {"price": None}}
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("payload.a.b + payload.a.?c.orValue(1)", {"a": {"b": None, "c": None}}),
+        ("payload.a.b + size(payload.a)", {"a": None}),
+        ("o.a.b", {"a": {"b": None}}),  # `let o: payload`
+        (
+            "payload.lines.map(l, {'id': l.id, 'tax': sum(l.tax.map(t, money(t.price, 'EUR')))})",
+            {"lines": ITEMS},
+        ),
+        (
+            "payload.lines.exists(l, l.sku == 'x') ? payload.lines.map(l, l.id) : []",
+            {"lines": {"sku": None, "id": None}},
+        ),
+        ("payload.lines.map(l, l)", {"lines": None}),
+        ("payload.lines.filter(l, l.id != '').map(l, l.sku)", {"lines": None}),  # handed on, so read whole
+        ("payload.lines[0].id", {"lines": None}),
+        ("payload.lines.map(payload, payload.id)", None),
+        ("size(payload)", None),
+        ("'payload.a.b'", {}),
+    ],
+)
+def test_what_expressions_may_read_is_known_down_to_the_items_of_lists(text, shape):
+    env = ENV.let("o", "payload")
+    expression = env.compile(text)
+    assert env.shape_read("payload", [expression]) == shape
+
+
+def test_what_is_not_read_is_left_out():
+    payload = {
+        "id": 7,
+        "lines": [{"id": 1, "tax": [{"price": "1.00", "rate": "0.2"}], "title": "mild"}, "odd"],
+        "x": 1,
+    }
+    assert pruned(payload, {"id": None, "lines": ITEMS, "absent": None}) == {
+        "id": 7,
+        "lines": [{"id": 1, "tax": [{"price": "1.00"}]}, "odd"],
+    }
+    assert united([{"a": {"b": None}}, {"a": {"c": None}, "d": None}]) == {
+        "a": {"b": None, "c": None},
+        "d": None,
+    }
+    assert united([{"a": {"b": None}}, {"a": None}]) == {"a": None}
+    assert united([{"a": None}, None]) is None

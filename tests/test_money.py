@@ -1,4 +1,4 @@
-"""Amounts arrive as text and leave as integer minor units; nothing is ever rounded."""
+"""Amounts arrive as text and leave as integer minor units; nothing is rounded unless asked for."""
 
 import sys
 from decimal import Decimal
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.money import exponent, format_minor, to_minor
+from hub.money import exponent, format_minor, to_minor, to_minor_rounded
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,28 @@ def test_writing_and_reading_gives_the_same_amount(minor, currency):
 def test_the_currency_table_is_read_only_when_money_is_at_hand():
     code = "import sys, hub.money; assert 'iso4217' not in sys.modules"
     run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [
+        ("2.73572", "EUR", 274),
+        ("2.734999", "EUR", 273),
+        ("0.005", "EUR", 1),  # half a cent goes away from zero
+        ("-0.005", "EUR", -1),
+        ("0.5", "JPY", 1),
+        ("1.2345", "KWD", 1235),
+        ("12.90", "EUR", 1290),
+        (12, "EUR", 1200),
+        (Decimal("0.125"), "EUR", 13),
+        ("9999999999999999999.99999999999999999999", "EUR", 1_000_000_000_000_000_000_000),
+    ],
+)
+def test_what_a_till_tells_too_exactly_can_be_rounded(amount, currency, minor):
+    assert to_minor_rounded(amount, currency) == minor
+
+
+@pytest.mark.parametrize("amount", ["", "12,90", "NaN", Decimal("NaN"), Decimal("Infinity")])
+def test_what_is_no_amount_is_not_rounded_to_one(amount):
+    with pytest.raises(ValueError, match="is not an amount"):
+        to_minor_rounded(amount, "EUR")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import approvals, events, files, ledger, outbox, sending
+from hub.cli import approvals, events, files, ledger, outbox, sending, upkeep
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -100,6 +100,14 @@ def _claim(host: str, port: int) -> None:
 
 
 app.command("send")(sending.send)
+app.command("connect")(upkeep.connect)
+app.command("subscribe")(upkeep.subscribe)
+app.command("poll")(upkeep.poll)
+app.command("reconcile")(upkeep.reconcile)
+app.command("connect")(upkeep.connect)
+app.command("subscribe")(upkeep.subscribe)
+app.command("poll")(upkeep.poll)
+app.command("reconcile")(upkeep.reconcile)
 app.command("why")(events.why)
 app.command("adjust", context_settings={"ignore_unknown_options": True})(approvals.adjust)
 

@@ -75,6 +75,7 @@ def init(
 def list_connectors(as_json: AsJson = False) -> None:
     """List the connectors that are installed."""
     from hub import plugins
+    from hub.grading import grade, word
     from hub.sdk import Connector
 
     found = plugins.load()
@@ -89,15 +90,42 @@ def list_connectors(as_json: AsJson = False) -> None:
             "api_version": kind.api_version,
             "verified_on": kind.verified_on,
             "docs_url": kind.docs_url,
+            "grade": word(grade(kind, now().date())),
         }
         for name, kind in sorted(found.connectors.items())
     ]
     if not as_json:
         rows = [{**row, "actions": ", ".join(row["actions"])} for row in rows]
-    columns = ["name", "label", "inbound", "outbound", "actions", "api_version", "verified_on"]
+    columns = ["name", "label", "inbound", "outbound", "actions", "api_version", "verified_on", "grade"]
     show(rows, columns, as_json=as_json)
     for name, reason in found.broken.items():
         say(f"{name} was set aside: {reason}", style="red")
+
+
+@connectors.command("grade")
+def grade_connectors(
+    name: Annotated[str, typer.Argument(help="One of them; empty: all.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hold connectors against the quality checklist; exit 1 when something is to do that nobody excuses."""
+    from hub import plugins
+    from hub.grading import grade
+    from hub.sdk import HubError
+    from hub.yamlfile import did_you_mean
+
+    found = plugins.load().connectors
+    if name and name not in found:
+        raise HubError(f"no connector is named {name!r}; {did_you_mean(name, found)}")
+    rows = [
+        {"connector": each, "point": mark.point, "state": mark.state, "said": mark.said}
+        for each, kind in sorted(found.items())
+        if name in {"", each}
+        for mark in grade(kind, now().date())
+    ]
+    shown = [row for row in rows if as_json or name or row["state"] == "todo"]
+    columns = ["connector", "point", "state", "said"]
+    show(shown, columns, as_json=as_json, empty=f"all {len(rows)} points are done or excused")
+    raise typer.Exit(1 if any(row["state"] == "todo" for row in rows) else 0)
 
 
 @mappings.command("check")

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from hub.intake import CursorIntake
 from hub.storage import Database
 from hub.storage.tables import cursor, event, inbox, outbox, posting
 
@@ -88,7 +89,9 @@ def _is_done(database: Database) -> bool:
     with database.read_inbox() as connection:
         last = connection.scalar(sa.select(sa.func.max(inbox.c.id))) or 0
     with database.read() as connection:
-        position = connection.scalar(sa.select(cursor.c.position)) or 0
+        position = (
+            connection.scalar(sa.select(cursor.c.position).where(cursor.c.name == CursorIntake.NAME)) or 0
+        )
         reading = connection.scalar(
             sa.select(sa.func.count()).select_from(event).where(event.c.state.in_(["ready", "fetching"]))
         )

@@ -10,6 +10,7 @@ import requests
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
+from hub.intake import CursorIntake
 from hub.storage import Database
 from hub.storage.tables import award, balance, contact, cursor, event, identity, inbox, outbox, posting
 
@@ -87,7 +88,7 @@ def busy(database: Database) -> list[str]:
     with database.read_inbox() as connection:
         last = connection.scalar(sa.select(sa.func.max(inbox.c.id))) or 0
     with database.read() as connection:
-        read = connection.scalar(sa.select(cursor.c.position)) or 0
+        read = connection.scalar(sa.select(cursor.c.position).where(cursor.c.name == CursorIntake.NAME)) or 0
         events = _count(connection, event.c.state.in_(["ready", "fetching"]))
         deliveries = _count(connection, outbox.c.state.in_(["ready", "sending"]))
     left = {"webhooks to process": last - read, "events to finish": events, "deliveries to make": deliveries}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 import structlog
 
-from hub import housekeeping, pipeline
+from hub import housekeeping, pipeline, upkeep
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -79,7 +79,7 @@ class Loop:
 
 
 class LocalEngine:
-    """Threads that process, catch up, deliver and keep house."""
+    """Threads that process, catch up, deliver, keep house and ask platforms."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -87,13 +87,19 @@ class LocalEngine:
         self._process = Loop("hub-process", lambda: pipeline.process(hub))
         self._catch_up = Loop("hub-catch-up", lambda: pipeline.catch_up(hub))
         self._keep_house = Loop("hub-housekeeping", lambda: housekeeping.sweep(hub), every_s=5.0)
+        self._upkeep = Loop("hub-upkeep", lambda: upkeep.run_due(hub), every_s=5.0)
 
     def start(self) -> None:
         """Start every thread."""
         self._started = True
+        upkeep.plan(self._hub)
         self._hub.deliverer.start()
-        for loop in (self._process, self._catch_up, self._keep_house):
+        for loop in self._loops:
             loop.start()
+
+    @property
+    def _loops(self) -> tuple[Loop, ...]:
+        return self._process, self._catch_up, self._keep_house, self._upkeep
 
     def ring_inbox(self) -> None:
         """A webhook was stored."""
@@ -103,6 +109,10 @@ class LocalEngine:
         """An event became ready."""
         self._catch_up.ring()
 
+    def ring_upkeep(self) -> None:
+        """A platform is to be asked now."""
+        self._upkeep.ring()
+
     def ring_outbox(self) -> None:
         """A delivery was written."""
         self._hub.deliverer.wake()
@@ -111,6 +121,6 @@ class LocalEngine:
         """Finish what is at hand; the rest waits in the database."""
         if not self._started:
             return
-        for loop in (self._process, self._catch_up, self._keep_house):
+        for loop in self._loops:
             loop.stop(timeout_s)
         self._hub.deliverer.stop(timeout_s)

@@ -70,8 +70,12 @@ class Outgoing:
             base_url=getattr(connection.connector.settings, "api_base", ""),
             idempotency_key=key,
             now=self._clock(),
-            tokens=self._tokens.of(connection) if self._tokens else None,
+            tokens=self.tokens_of(connection),
         )
+
+    def tokens_of(self, connection: Connection) -> Tokens | None:
+        """Return a connection's OAuth tokens; None where it has none, or none can be kept."""
+        return self._tokens.of(connection) if self._tokens else None
 
     def seen(self, connection: Connection) -> list[Exchange]:
         """Return the calls of this thread's last task, with every secret struck out."""

@@ -147,6 +147,29 @@ class Inbox:
             raise NotStored from waiting.error
         return waiting.outcome
 
+    def put_all(self, rows: Sequence[Row]) -> list[Outcome]:
+        """As `put`, of several rows that wait for their commits together; none is left out.
+
+        Raises:
+            NotStored: one of them is not stored, others may be.
+        """
+        if self._pid != os.getpid():
+            self._start()
+        if self._closing:
+            raise Overloaded
+        waiting = [_Waiting(row) for row in rows]
+        for each in waiting:
+            self._queue.put(each)
+        outcomes = []
+        for each in waiting:
+            assert each.lock
+            if not each.lock.acquire(timeout=self._wait_s):
+                raise Overloaded
+            if each.error is not None:
+                raise NotStored from each.error
+            outcomes.append(each.outcome)
+        return outcomes
+
     def put_soon(self, row: Row) -> asyncio.Future[Outcome]:
         """As `put`, on an event loop: return at once what will be the outcome, or be raised, after the commit."""
         if self._pid != os.getpid():

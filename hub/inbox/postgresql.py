@@ -19,11 +19,11 @@ INSERT = b"""
 WITH given AS MATERIALIZED (
     SELECT nextval('inbox_id_seq') AS id, g.*
     FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::int[],
-                %b::bytea[], %b::text[], %b::bytea[]) WITH ORDINALITY
-      AS g (connection, delivery_id, received_at, method, url, headers, size, body_hash, verdict, body, n)
+                %b::text[], %b::bytea[]) WITH ORDINALITY
+      AS g (connection, delivery_id, received_at, method, url, headers, size, verdict, body, n)
 ), stored AS (
-    INSERT INTO inbox (id, connection, delivery_id, received_at, method, url, headers, size, body_hash, verdict)
-    SELECT id, connection, delivery_id, received_at, method, url, headers, size, body_hash, verdict
+    INSERT INTO inbox (id, connection, delivery_id, received_at, method, url, headers, size, verdict)
+    SELECT id, connection, delivery_id, received_at, method, url, headers, size, verdict
     FROM given ORDER BY connection, delivery_id, n
     ON CONFLICT (connection, delivery_id) DO NOTHING
     RETURNING id

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from hub.inbox.row import Delivery, StoredRow, decompress
 from hub.sdk import Headers, Webhook
+from hub.sdk.signatures import body_digest
 from hub.storage import Database
 from hub.storage.tables import inbox, inbox_body, refused, refused_sample
 
@@ -167,10 +168,14 @@ def list_rows(
 def facts_of(connection: sa.Connection, id_: int) -> Facts | None:
     """Return what is kept of one accepted webhook besides its body; None when there is none of that id."""
     columns = [inbox.c[field] for field in Facts.__dataclass_fields__]
-    row = connection.execute(sa.select(*columns).where(inbox.c.id == id_)).one_or_none()
+    query = sa.select(*columns, inbox_body.c.data).outerjoin(inbox_body, inbox_body.c.id == inbox.c.id)
+    row = connection.execute(query.where(inbox.c.id == id_)).one_or_none()
     if row is None:
         return None
-    return Facts(**{**row._asdict(), "headers": msgspec.json.decode(row.headers)})
+    kept = row._asdict()
+    frame = kept.pop("data")
+    digest = row.body_hash if frame is None else body_digest(decompress(frame))
+    return Facts(**{**kept, "headers": msgspec.json.decode(row.headers), "body_hash": digest})
 
 
 def last_id(connection: sa.Connection) -> int:
@@ -205,7 +210,7 @@ def refused_samples(connection: sa.Connection, *, of: str | None = None, limit: 
 
 
 def prune(database: Database, older_than: datetime, *, up_to: int | None = None, chunk: int = 500) -> int:
-    """Delete the bodies of webhooks received before a time; the facts stay. Return how many went.
+    """Delete the bodies of webhooks received before a time; the facts stay, with the body's hash. Return how many went.
 
     Args:
         database: where.
@@ -224,7 +229,7 @@ def prune(database: Database, older_than: datetime, *, up_to: int | None = None,
         )
     last = min(last or 0, up_to if up_to is not None else last or 0)
     old = (
-        sa.select(inbox_body.c.id)
+        sa.select(inbox_body.c.id, inbox_body.c.data)
         .join(inbox, inbox.c.id == inbox_body.c.id)
         .where(inbox_body.c.id <= last, inbox.c.received_at < older_than)
         .order_by(inbox_body.c.id)
@@ -235,10 +240,20 @@ def prune(database: Database, older_than: datetime, *, up_to: int | None = None,
     pruned = 0
     while True:
         with database.write_inbox() as connection:
-            gone = connection.execute(inbox_body.delete().where(inbox_body.c.id.in_(old))).rowcount
-        pruned += gone
-        if gone < chunk:
+            bodies = [(id_, frame) for id_, frame in connection.execute(old)]
+            forget(connection, bodies)
+        pruned += len(bodies)
+        if len(bodies) < chunk:
             return pruned
+
+
+def forget(connection: sa.Connection, bodies: Sequence[tuple[int, bytes]]) -> None:
+    """Delete bodies, given as rows of (id, frame); what is left of each is its hash."""
+    if bodies:
+        hashes = [{"b_id": id_, "b_hash": body_digest(decompress(frame))} for id_, frame in bodies]
+        by_id = inbox.update().where(inbox.c.id == sa.bindparam("b_id"))
+        connection.execute(by_id.values(body_hash=sa.bindparam("b_hash")), hashes)
+        connection.execute(inbox_body.delete().where(inbox_body.c.id.in_([id_ for id_, _ in bodies])))
 
 
 def _stored(row: Sequence[Any]) -> StoredRow:

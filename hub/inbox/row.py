@@ -14,7 +14,7 @@ import zstandard
 
 from hub.connections import Connection
 from hub.sdk import Webhook
-from hub.sdk.signatures import body_digest
+from hub.sdk.signatures import body_digest, without_secret
 from hub.storage.tables import to_us
 
 LONGEST_ID = 200
@@ -34,7 +34,6 @@ class Row(NamedTuple):
         received_at: microseconds since 1970.
         headers: JSON object of those the connector keeps.
         size: bytes of the raw body.
-        body_hash: SHA-256 of the raw body.
         verdict: verified, or waived.
         body: raw, as it was sent: a gzip body stays gzip, since that is what was signed. It is stored as a
             zstandard frame.
@@ -47,24 +46,21 @@ class Row(NamedTuple):
     url: str
     headers: str
     size: int
-    body_hash: bytes
     verdict: str
     body: bytes
 
     @classmethod
     def of(cls, connection: Connection, webhook: Webhook) -> Row:
         """Return the row of a webhook that was verified or waived. Never fails on what the webhook holds."""
-        digest = body_digest(webhook.body)
         keep = connection.connector.keep_headers
         return cls(
             connection.name,
-            _delivery_id(connection, webhook) or digest.hex(),
+            _delivery_id(connection, webhook) or body_digest(webhook.body).hex(),
             to_us(webhook.received_at),
             webhook.method,
-            webhook.url,
+            without_secret(webhook.url, connection.connector.hidden_query),
             msgspec.json.encode(webhook.headers.only(keep)).decode() if keep else "{}",
             len(webhook.body),
-            digest,
             "waived" if connection.waiver else "verified",
             webhook.body,
         )

@@ -10,7 +10,7 @@ from functools import cache
 from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
 
-COLUMNS = "id, connection, delivery_id, received_at, method, url, headers, size, body_hash, verdict"
+COLUMNS = "id, connection, delivery_id, received_at, method, url, headers, size, verdict"
 
 
 class SqliteStore:

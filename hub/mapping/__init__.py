@@ -20,8 +20,8 @@ Outbound, a ledger or canonical event to the parameters of a connector's action:
         if params is not None:
             send(rule.action, params)                           # they fit Connector.actions[rule.action].params
 
-`variables` has `member` {id, id_here, ids, email, phone, name, balance, pending, tier}, `points` (int), `posting`
-{id, kind, key}, `event` (the canonical event as plain values with `name`, or {}) and `connection` {name}.
+`variables` has `member` {id, id_here, ids, email, phone, name, locale, balance, pending, tier, consents}, `points` (int),
+`posting` {id, kind, key}, `event` (the canonical event as plain values with `name`, or {}) and `connection` {name}.
 
 For people:
 

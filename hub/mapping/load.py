@@ -30,7 +30,10 @@ OUTBOUND = {
 _CONNECTION = ("name",)
 _INBOUND_KEYS = {"event": ("id", "type", "at", "account", "test"), "connection": _CONNECTION}
 _OUTBOUND_KEYS = {
-    "member": ("id", "id_here", "ids", "email", "phone", "name", "balance", "pending", "tier"),
+    "member": (
+        *("id", "id_here", "ids", "email", "phone", "name", "locale"),
+        *("balance", "pending", "tier", "consents"),
+    ),
     "posting": ("id", "kind", "key"),
     "connection": _CONNECTION,
     **TOLD,
@@ -128,7 +131,7 @@ class _Loader:
         condition, template = reader.condition(type_), reader.template(type_, model, given, keys)
         expressions = [slot.expression for slot in template.slots]
         expressions += [condition.expression] if condition else []
-        reads = reader.env.keys_read("payload", expressions)
+        reads = reader.env.shape_read("payload", expressions)
         return InboundRule(type_, emit, keys, condition, template, reads)
 
     def outbound(self, action: str, value: Any) -> Iterator[OutboundRule]:

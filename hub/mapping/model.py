@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
 
-from hub.expressions import Activation, Environment, Expression, ExpressionError
+from hub.expressions import Activation, Environment, Expression, ExpressionError, Shape, pruned, united
 from hub.mapping.template import Template, read_by
 from hub.sdk.connector import Params
 from hub.sdk.errors import MappingError, Problem
@@ -71,7 +72,7 @@ class InboundRule:
         type: the vendor's word.
         emit: the canonical name.
         condition: None: always.
-        reads: the keys of the payload that it may read; None: any.
+        reads: the parts of the payload that it may read.
     """
 
     type: str
@@ -79,7 +80,7 @@ class InboundRule:
     keys: Keys
     condition: Condition | None
     template: Template[Event]
-    reads: frozenset[str] | None = None
+    reads: Shape = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class OutboundRule:
         return plain
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mapping:
     """A mapping file, whole and sound. Threads may share it.
 
@@ -146,7 +147,7 @@ class Mapping:
         if isinstance(rules, str):
             return Ignored("rule", rules)
         # Most of a payload is read by nobody, and to make it readable is a third of what a mapping costs.
-        read = msgspec.structs.replace(event, payload=_read_by(rules, event.payload))
+        read = msgspec.structs.replace(event, payload=pruned(event.payload, self.reads[event.type]))
         activation = self.activation(read, connection)
         holding = [rule for rule in rules if rule.condition is None or rule.condition.holds(activation)]
         if not holding:
@@ -154,6 +155,15 @@ class Mapping:
             return Ignored("condition", "; ".join(reasons))
         extra = {"test": True} if event.test else None
         return [rule.template.fill(activation, extra) for rule in holding]
+
+    @cached_property
+    def reads(self) -> abc.Mapping[str, Shape]:
+        """The parts of a payload that the rules of each type may read."""
+        return {
+            type_: united(rule.reads for rule in rules)
+            for type_, rules in self.inbound.items()
+            if not isinstance(rules, str)
+        }
 
     def outbound(self, trigger: str) -> tuple[OutboundRule, ...]:
         """Return the rules for one trigger, in file order."""
@@ -174,13 +184,3 @@ class Mapping:
                 "connection": {"name": connection},
             }
         )
-
-
-def _read_by(rules: abc.Iterable[InboundRule], payload: Any) -> Any:
-    """Return a payload without what none of the rules reads."""
-    keys: set[str] = set()
-    for rule in rules:
-        if rule.reads is None or not isinstance(payload, dict):
-            return payload
-        keys |= rule.reads
-    return {key: payload[key] for key in keys & payload.keys()}

@@ -114,6 +114,11 @@ class ConnectionTokens:
             assert self._token is not None
             return self._token.access
 
+    def keep(self, token: Token) -> None:
+        """Store the pair of a new authorisation; see `hub.sdk.Tokens`."""
+        with self._lock, self._alone():
+            self._store(token)
+
     def _renewed(self, refresh: Callable[[str], Token], rejected: str) -> Token:
         stored = self._load()
         if self._is_good(stored, rejected):  # another process was here first

@@ -13,9 +13,9 @@ from hub.sdk.errors import (
 )
 from hub.sdk.events import MemberRef
 from hub.sdk.hookspecs import hookimpl
-from hub.sdk.http import Client, Response, Token, Tokens, failure, retry_after_s, unreachable
+from hub.sdk.http import Client, Response, SdkSession, Token, Tokens, failure, retry_after_s, unreachable
 from hub.sdk.oauth import OAuth, bearer, with_token
-from hub.sdk.reading import dig, id_at, list_at, text_at
+from hub.sdk.reading import dig, id_at, list_at, nested, text_at
 from hub.sdk.webhook import Answer, Headers, SourceEvent, Webhook, parse_json
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Receipt",
     "Rejected",
     "Response",
+    "SdkSession",
     "Settings",
     "SourceEvent",
     "Step",
@@ -51,6 +52,7 @@ __all__ = [
     "hookimpl",
     "id_at",
     "list_at",
+    "nested",
     "parse_json",
     "retry_after_s",
     "text_at",

@@ -122,6 +122,8 @@ class Connector:
     actions: ClassVar[Mapping[str, Action]] = {}
     keep_headers: Sequence[str] = ()
     """Request headers that `parse` reads. The inbox keeps these and no others."""
+    hidden_query: Sequence[str] = ()
+    """Fields of the address's query that are secrets, besides `secret`. The inbox keeps the address without them."""
     signed: ClassVar[bool] = True
     """False only where the platform cannot sign: the connection then needs a written waiver."""
     probes: ClassVar[Sequence[str]] = ()
@@ -130,6 +132,8 @@ class Connector:
     """How often `poll` is called; None: the platform tells us by itself."""
     renew_every: ClassVar[timedelta | None] = None
     """How often `subscribe` must be run again, because subscriptions lapse; None: they stay."""
+    shows: ClassVar[bool] = False
+    """Whether some webhooks ask to see an account in the answer; see `asks_about`."""
     lists: ClassVar[bool] = False
     """Whether `listing` is there, so that `hub reconcile` can compare."""
     exempt: ClassVar[Mapping[str, str]] = {}
@@ -157,6 +161,10 @@ class Connector:
         """
         raise NotImplementedError
 
+    def address(self, url: str, secret: bytes) -> str:
+        """Return the address the platform is given: with the secret in it where that is all it can send along."""
+        return url
+
     def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
         """Return the headers the platform would send for this body, URL and time: the sender's side.
 
@@ -172,7 +180,8 @@ class Connector:
     def asks_about(self, webhook: Webhook) -> MemberRef | None:
         """Return whose account the platform wants to see in the answer (a card in a chat, an SMS), or None.
 
-        The hub reads it, which takes milliseconds, and answers with `show` instead of `answer`.
+        The hub reads it, which takes milliseconds, and answers with `show` instead of `answer`. Asked only where
+        the connector `shows`.
         """
         return None
 

@@ -9,13 +9,22 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
 from hub.sdk.errors import NotVerified
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+
 Encoding = Literal["hex", "base64"]
+
+_IN_ADDRESS = re.compile(r"([?&]secret=)[^&]*")
 
 TOLERANCE_S = 300
 """How far a signed time may lie from ours, in seconds: the vendors' common choice."""
@@ -23,7 +32,7 @@ TOLERANCE_S = 300
 
 def hmac_digest(secret: bytes, message: bytes, algorithm: str = "sha256") -> bytes:
     """Return the HMAC of `message`. `algorithm` is a `hashlib` name."""
-    return _fed(hmac.new(secret, digestmod=algorithm), message)
+    return hmac.digest(secret, message, algorithm)
 
 
 def encode(digest: bytes, encoding: Encoding) -> str:
@@ -106,6 +115,101 @@ def check_secret(given: str | None, secrets: Sequence[bytes]) -> None:
         raise NotVerified("bad_signature")
 
 
+def secret_address(url: str, secret: bytes) -> str:
+    """Return the address with the secret in its query: for platforms that can send along nothing else."""
+    return f"{url}{'&' if urlsplit(url).query else '?'}secret={quote(secret, safe='')}"
+
+
+def without_secret(url: str, also: Sequence[str] = ()) -> str:
+    """Return an address as it may be kept and shown: what `secret_address` added is struck out.
+
+    Args:
+        url: as it was called.
+        also: more fields of its query that are secrets.
+    """
+    if also and "?" in url:
+        address, _, query = url.partition("?")
+        fields = (each.partition("=") for each in query.split("&"))
+        told = [
+            f"{name}=***" if is_ and unquote_plus(name) in also else name + is_ + value
+            for name, is_, value in fields
+        ]
+        url = "?".join([address, "&".join(told)])
+    return _IN_ADDRESS.sub(r"\1***", url) if "secret=" in url else url
+
+
+def check_address(url: str, secrets: Sequence[bytes]) -> None:
+    """Check the secret in an address that `secret_address` made.
+
+    Raises:
+        NotVerified: missing_signature or bad_signature.
+    """
+    try:
+        given = parse_qs(url.partition("?")[2]).get("secret", [])
+    except ValueError:
+        raise NotVerified("malformed_signature") from None
+    check_secret(given[0] if len(given) == 1 else None, secrets)
+
+
+def check_ecdsa(message: bytes, signature: str | None, keys: Sequence[bytes]) -> None:
+    """Check a base64 ECDSA signature (DER, SHA-256) over `message` against every live key.
+
+    Args:
+        message: what was signed.
+        signature: as the header has it.
+        keys: public keys, in base64 or PEM; a private one, with which `sign_ecdsa` rehearses, stands for its public one.
+
+    Raises:
+        NotVerified: missing_signature, malformed_signature or bad_signature.
+    """
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    if not signature:
+        raise NotVerified("missing_signature")
+    raw = decode(signature, "base64")
+    if raw is None:
+        raise NotVerified("malformed_signature")
+    for key in keys:
+        _, public = _key_pair(key)
+        if public is not None:
+            with suppress(InvalidSignature, ValueError):
+                return public.verify(raw, message, ECDSA(SHA256()))
+    raise NotVerified("bad_signature")
+
+
+def sign_ecdsa(message: bytes, key: bytes) -> str:
+    """Return a base64 ECDSA signature (DER, SHA-256); empty where `key` is no private key, which only its owner has."""
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    private, _ = _key_pair(key)
+    return encode(private.sign(message, ECDSA(SHA256())), "base64") if private else ""
+
+
+@lru_cache(maxsize=64)
+def _key_pair(key: bytes) -> tuple[EllipticCurvePrivateKey | None, EllipticCurvePublicKey | None]:
+    """Return the private and the public key in a text: both, the latter alone, or neither."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+
+    unreadable = (ValueError, TypeError, UnsupportedAlgorithm)
+    try:
+        raw = base64.b64decode(re.sub(rb"-----[A-Z ]+-----|\s", b"", key), validate=True)
+    except ValueError:
+        return None, None
+    with suppress(*unreadable):
+        public = load_der_public_key(raw)
+        return None, public if isinstance(public, ec.EllipticCurvePublicKey) else None
+    with suppress(*unreadable):
+        private = load_der_private_key(raw, None)
+        if isinstance(private, ec.EllipticCurvePrivateKey):
+            return private, private.public_key()
+    return None, None
+
+
 def check_timestamp(
     text: str | None,
     now: datetime,
@@ -134,20 +238,4 @@ def check_timestamp(
 
 def body_digest(body: bytes) -> bytes:
     """Return the SHA-256 of a body: its identity where the platform sends no delivery id."""
-    return _fed(hashlib.sha256(), body)
-
-
-PIECE = 2047
-"""The most bytes that `hashlib` takes without letting go of the interpreter's lock."""
-LONG = 64 << 10
-
-
-def _fed(digest: Any, message: bytes) -> bytes:
-    """Return the digest of a message. To get the lock back among 32 busy threads costs more than all of a
-    webhook's hash, so a short message is fed in pieces that never let go of it.
-    """
-    piece = PIECE if len(message) < LONG else len(message)
-    for start in range(0, len(message), piece):
-        digest.update(message[start : start + piece])
-    digested: bytes = digest.digest()
-    return digested
+    return hashlib.sha256(body).digest()

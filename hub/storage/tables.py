@@ -75,7 +75,7 @@ inbox = sa.Table(
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("headers", sa.Text, nullable=False, comment="JSON; only those the connector keeps"),
     sa.Column("size", sa.Integer, nullable=False),
-    sa.Column("body_hash", sa.LargeBinary, nullable=False, comment="SHA-256 of the raw body"),
+    sa.Column("body_hash", sa.LargeBinary, comment="SHA-256 of the raw body, once that is gone"),
     sa.Column("verdict", sa.Text, nullable=False, comment="verified, or waived where hub.yaml says so"),
     # The row is the job. PostgreSQL claims rows by it; on SQLite the cursor in the hub's file does that.
     sa.Column("pending", sa.Boolean, nullable=False, server_default=sa.true()),
@@ -478,6 +478,44 @@ approval = sa.Table(
 
 
 # --- access ------------------------------------------------------------------------------------------------
+
+
+# --- upkeep of connections ---------------------------------------------------------------------------------
+
+upkeep = sa.Table(
+    "upkeep",
+    HUB,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("task", sa.Text, primary_key=True, comment="poll, subscribe"),
+    sa.Column("cursor", sa.Text, nullable=False, server_default="", comment="where a poll goes on"),
+    sa.Column("next_at", Instant, nullable=False),
+    sa.Column("lease_until", Instant),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0", comment="in a row"),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="of the last failure"),
+    sa.Column("done_at", Instant, comment="of the last success"),
+)
+
+pulse = sa.Table(
+    "pulse",
+    HUB,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("last_at", Instant, nullable=False, comment="of the newest webhook"),
+    sa.Column("gap_s", sa.Integer, nullable=False, comment="the usual longest gap"),
+    sa.Column("gaps", sa.Integer, nullable=False, comment="so many were seen"),
+    sa.Column("silent_at", Instant, comment="when the alarm was raised"),
+)
+
+reconciliation = sa.Table(
+    "reconciliation",
+    HUB,
+    sa.Column("connection", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True, comment="of the programme's zone, 2026-11-21"),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("listed", sa.Integer, nullable=False, comment="facts the platform tells of"),
+    sa.Column("missing", sa.Integer, nullable=False),
+    sa.Column("healed", sa.Integer, nullable=False),
+    sa.Column("unreadable", sa.Integer, nullable=False),
+)
 
 
 # --- what goes out -----------------------------------------------------------------------------------------

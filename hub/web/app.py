@@ -6,10 +6,10 @@ Flask's dispatch and never lets a thread wait for a commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from flask import Flask, Response, request
@@ -22,6 +22,9 @@ from hub.inbox import Inbox
 from hub.sdk import Answer, Headers
 from hub.web import metrics
 from hub.web.receive import Accepting, Request, probe, problem, receive
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PREFIX = "/webhooks/"
 REQUEST, INBOX = "hub.request", "hub.inbox"
@@ -84,14 +87,14 @@ def create_app(hub: Hub) -> Application:
     app.url_map.merge_slashes = False  # a redirect would lose the POST; the address is wrong, and we say so
 
     def take(connection: Connection, environ: Mapping[str, Any]) -> Answer:
-        if (
-            request := environ.get(REQUEST)
-        ) is not None:  # read by the front, which also waits for the commit
-            return receive(hub, connection, request, environ[INBOX])
         started = perf_counter()
-        request = Request.from_environ(environ, hub.max_body, unsigned=bool(connection.waiver))
-        answer = receive(hub, connection, request, hub.inbox)
-        app.took(perf_counter() - started)
+        fronted = environ.get(REQUEST)  # read by the front, which also waits for the commit
+        request = fronted or Request.from_environ(environ, hub.max_body, unsigned=bool(connection.waiver))
+        answer = receive(hub, connection, request, environ[INBOX] if fronted else hub.inbox)
+        if not isinstance(answer, Answer):
+            answer = answer()
+        if not fronted:
+            app.took(perf_counter() - started)
         return answer
 
     @app.route(f"{PREFIX}<name>", methods=METHODS, provide_automatic_options=False)
@@ -155,6 +158,14 @@ def headers_of(answer: Answer) -> list[tuple[str, str]]:
     ]
 
 
+class Plain(Response):
+    """An answer that is whole: nothing about it has to be worked out for the request at hand."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(self.status, self.headers.to_wsgi_list())
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.get_data()]
+
+
 def respond(answer: Answer) -> Response:
     """Return an answer as Flask's response."""
-    return Response(answer.body, STATUS_LINES[answer.status], headers_of(answer))
+    return Plain(answer.body, STATUS_LINES[answer.status], headers_of(answer))

@@ -13,7 +13,8 @@ import io
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter
+from functools import lru_cache
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hub.inbox import Inbox, NotStored, Outcome, Row
@@ -28,6 +29,8 @@ THREADS = 16
 """Requests that Flask answers at once; they read the database and wait for it."""
 BODY_S = 30.0
 """How long a body may take to arrive."""
+GLANCE_S = 1.0
+"""Between two looks for bodies that take too long."""
 DRAIN_S = 20.0
 """How long requests under way have when the server ends."""
 
@@ -67,6 +70,21 @@ class Soon:
         self.stored = self._inbox.put_soon(row)
 
 
+class _Reading:
+    """A body on its way in."""
+
+    __slots__ = ("given_up", "since", "task")
+
+    def __init__(self) -> None:
+        self.since = monotonic()
+        self.task = asyncio.current_task()
+        self.given_up = False
+
+    def give_up(self) -> None:
+        assert self.task
+        self.given_up = self.task.cancel()
+
+
 class Front:
     """The RSGI application of a hub.
 
@@ -80,6 +98,8 @@ class Front:
         self._hub = app.hub
         self._close = close
         self._pool = ThreadPoolExecutor(THREADS, "hub-web")
+        self._reading: set[_Reading] = set()
+        self._glancing = False
         self._under_way = 0
         self._ending = False
 
@@ -115,7 +135,10 @@ class Front:
         if connection is None or not self._hub.fast_lane:
             answered = self._ask_flask({**environ_of(scope, headers), REQUEST: request, INBOX: soon})
         else:
-            answered = sent(receive(self._hub, connection, request, soon))
+            answer = receive(self._hub, connection, request, soon)
+            if not isinstance(answer, Answer):
+                answer = await asyncio.get_running_loop().run_in_executor(self._pool, answer)
+            answered = sent(answer)
         if soon.stored is not None:
             try:
                 await soon.stored
@@ -138,15 +161,37 @@ class Front:
         most = self._hub.max_body
         try:
             length = declared_length(headers.get("Content-Length"), most)
-            async with asyncio.timeout(BODY_S):
+            reading = self._begin_reading()
+            try:
                 body = await (_up_to(most, protocol) if length is None else protocol())
+            finally:
+                self._reading.discard(reading)
             return whole(body, length, most)
         except Unreadable as error:
             return error
-        except TimeoutError:
-            return Unreadable(408, "too_slow")
+        except asyncio.CancelledError:
+            if reading.given_up:
+                return Unreadable(408, "too_slow")
+            raise
         except Exception:  # noqa: BLE001 - the sender hung up; Granian has several errors for it
             return Unreadable(400, "cut_short")
+
+    def _begin_reading(self) -> _Reading:
+        if not self._glancing:
+            self._glancing = True
+            asyncio.get_running_loop().call_later(GLANCE_S, self._give_up)
+        reading = _Reading()
+        self._reading.add(reading)
+        return reading
+
+    def _give_up(self) -> None:
+        """End the reading of bodies that take too long. One look now and then, instead of a timer for each."""
+        late = monotonic() - BODY_S
+        for reading in [each for each in self._reading if each.since < late]:
+            reading.give_up()
+        self._glancing = bool(self._reading)
+        if self._glancing:
+            asyncio.get_running_loop().call_later(GLANCE_S, self._give_up)
 
     def _ask_flask(self, environ: WSGIEnvironment) -> Sent:
         begun: list[Any] = []
@@ -181,26 +226,34 @@ async def _up_to(most: int, protocol: Any) -> bytes:
 def environ_of(scope: Scope, headers: Headers, body: bytes = b"") -> WSGIEnvironment:
     """Return a request as WSGI has it."""
     server, _, port = scope.server.rpartition(":")
-    environ: WSGIEnvironment = {
+    return {
+        **ALWAYS,
+        **{_variable(name): value for name, value in headers.items()},
         "REQUEST_METHOD": scope.method,
-        "SCRIPT_NAME": "",
         "PATH_INFO": scope.path.encode().decode("latin-1"),
         "QUERY_STRING": scope.query_string,
-        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_LENGTH": str(len(body)),
         "SERVER_NAME": server,
         "SERVER_PORT": port,
         "REMOTE_ADDR": scope.client.rpartition(":")[0],
-        "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.scheme,
         "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
     }
-    for name, value in headers.items():
-        environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
-    environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
-    environ.pop("HTTP_CONTENT_LENGTH", None)
-    environ["CONTENT_LENGTH"] = str(len(body))
-    return environ
+
+
+ALWAYS: WSGIEnvironment = {
+    "SCRIPT_NAME": "",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
+
+
+@lru_cache(1024)
+def _variable(header: str) -> str:
+    """Return what WSGI calls a header."""
+    name = header.upper().replace("-", "_")
+    return name if name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{name}"

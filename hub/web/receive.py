@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -18,7 +19,7 @@ from hub.clock import Clock
 from hub.connections import Connection
 from hub.inbox import NotStored, Overloaded, Refusals
 from hub.pipeline import ACCEPTED, Keeper, accept
-from hub.sdk import Answer, Headers, NotVerified, Webhook
+from hub.sdk import Answer, Card, Headers, MemberRef, NotVerified, Webhook
 
 RETRY_AFTER_S = 5
 
@@ -32,6 +33,8 @@ class Accepting(Protocol):
     def refusals(self) -> Refusals: ...
     @property
     def clock(self) -> Clock: ...
+    def card(self, connection: Connection, ref: MemberRef) -> Card:
+        """Return the account of whoever a reference means."""
 
 
 class Unreadable(Exception):
@@ -67,7 +70,11 @@ class Request:
         return cls(Headers.from_environ(environ), environ.get("QUERY_STRING", ""), body)
 
 
-def receive(hub: Accepting, connection: Connection, request: Request, inbox: Keeper) -> Answer:
+Later = Callable[[], Answer]
+"""An answer that the database has to be asked for: where nobody waits for a thread, it is called in one."""
+
+
+def receive(hub: Accepting, connection: Connection, request: Request, inbox: Keeper) -> Answer | Later:
     """Return the answer to a webhook; `inbox` keeps it by then, or will before the answer is sent."""
     webhook = None
     try:
@@ -75,7 +82,8 @@ def receive(hub: Accepting, connection: Connection, request: Request, inbox: Kee
             raise request.body
         url = public_url(connection, request.query)
         webhook = Webhook("POST", url, request.headers, request.body, hub.clock())
-        return accept(connection, webhook, inbox)
+        answer = accept(connection, webhook, inbox)
+        return partial(_show, hub, connection, webhook, answer) if connection.connector.shows else answer
     except NotVerified as error:
         answer, reason = problem(401, error.reason), error.reason
     except Unreadable as error:
@@ -89,6 +97,16 @@ def receive(hub: Accepting, connection: Connection, request: Request, inbox: Kee
         answer = problem(401, reason)
     hub.refusals.refuse(connection, reason, webhook)
     return answer
+
+
+def _show(hub: Accepting, connection: Connection, webhook: Webhook, otherwise: Answer) -> Answer:
+    """Return the answer that shows an account, where the webhook asks for one."""
+    try:
+        ref = connection.connector.asks_about(webhook)
+        return otherwise if ref is None else connection.connector.show(webhook, hub.card(connection, ref))
+    except Exception:  # the webhook is accepted: what cannot be shown now must not make it come again
+        log.exception("an account cannot be shown", action="show_error", connection=connection.name)
+        return otherwise
 
 
 def not_stored(hub: Accepting, connection: Connection, error: NotStored) -> Answer:

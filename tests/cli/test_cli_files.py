@@ -60,8 +60,12 @@ def test_init_knows_the_nearest_connector(tmp_path):
 
 
 VALUES = {
+    "ACTIVECAMPAIGN_API_BASE": "https://brewline.api-us1.com",
+    "LIGHTSPEED_CURRENCY": "EUR",
     "QUICKBOOKS_REALM_ID": "77",
     "QUICKBOOKS_HOME_CURRENCY": "EUR",
+    "WOOCOMMERCE_API_BASE": "https://shop.brewline.example",
+    "TWILIO_ACCOUNT_SID": "AC00000000000000000000000000000b7e",
 }
 
 
@@ -79,7 +83,7 @@ def test_no_secret_stands_in_a_started_file():
         text, _ = starter([kind])
         for line in text.splitlines():
             if re.search(r"(secret|token|key)s?:", line):
-                assert re.search(r': \[?"\$\{[A-Z_]+\}"', line), line
+                assert re.search(r': \[?"\$\{[A-Z0-9_]+\}"', line), line
 
 
 def test_problems_of_all_files_are_told_at_once(hub):

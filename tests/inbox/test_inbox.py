@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -88,6 +89,28 @@ def test_without_an_id_the_body_tells_deliveries_apart(make_inbox):
     inbox = make_inbox()
     outcomes = [inbox.put(row(body=body)) for body in (b"a", b"b", b"a")]
     assert outcomes == ["stored", "stored", "duplicate"]
+
+
+def test_a_secret_in_the_address_is_not_kept():
+    sent = replace(toy.webhook(b"{}"), url="https://points.example.com/webhooks/shop?secret=s3cret&event=a")
+    assert Row.of(SHOP, sent).url == "https://points.example.com/webhooks/shop?secret=***&event=a"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "query", "kept"),
+    [
+        (("code",), "?code=s3cret", "?code=***"),
+        (("code",), "?a=1&code=s3cret&b=2&code=again&secret=x", "?a=1&code=***&b=2&code=***&secret=***"),
+        (("code",), "?c%6fde=s3cret&x", "?c%6fde=***&x"),  # the name may be written with escapes
+        (("code",), "?codes=1&code", "?codes=1&code"),
+        (("code",), "", ""),
+        ((), "?code=public", "?code=public"),
+    ],
+)
+def test_a_secret_by_a_platforms_own_name_is_not_kept_either(monkeypatch, hidden, query, kept):
+    monkeypatch.setattr(SHOP.connector, "hidden_query", hidden, raising=False)
+    sent = toy.webhook(b"{}", delivery="d1")
+    assert Row.of(SHOP, replace(sent, url=sent.url + query)).url == sent.url + kept
 
 
 @pytest.mark.parametrize(

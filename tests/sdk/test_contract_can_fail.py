@@ -28,7 +28,7 @@ from hub.sdk import (
     TryLater,
     Webhook,
 )
-from hub.sdk.signatures import check_hmac, check_timestamp, hmac_digest
+from hub.sdk.signatures import check_hmac, check_secret, check_timestamp, hmac_digest
 from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply
 from hub.sdk.times import read_time
 
@@ -118,6 +118,42 @@ class TestSoundConnector(ConnectorContract):
     outbound = [
         OutboundCase("update", Update(customer="7", points=120), [Reply(), Reply()], "7", "Idempotency-Key")
     ]
+
+
+class SharedSecret(Acme):
+    """A sound connector of a platform that cannot sign: it sends the secret along."""
+
+    def verify(self, webhook, secrets):
+        check_secret(webhook.headers.get("X-Acme-Token"), secrets)
+
+    def sign(self, webhook, secret):
+        return {"X-Acme-Token": secret.decode()}
+
+
+class TestSoundSharedSecret(TestSoundConnector):
+    connector = SharedSecret.with_settings(access_token="token-of-the-test")
+    no_timestamp = "Acme sends no time"
+    no_signed_body = "Acme sends a secret along and signs nothing"
+    no_signed_url = "Acme sends a secret along and signs nothing"
+
+
+class Desk(Acme):
+    """A sound connector of a platform that can do no more than send the secret along, in the address."""
+
+    def address(self, url, secret):
+        return f"{url}?secret={secret.decode()}"
+
+    def sign(self, webhook, secret):
+        return {}
+
+    def verify(self, webhook, secrets):
+        check_secret(webhook.url.partition("?secret=")[2], secrets)
+
+
+class TestSecretInTheAddress(TestSoundConnector):
+    connector = Desk.with_settings(access_token="token-of-the-test")
+    no_timestamp = no_signed_body = no_signed_headers = "the platform sends a secret and signs nothing"
+    no_signed_url = "the secret is in it"
 
 
 # Faults. Each is the sound connector with one thing wrong, under the check that must find it.

@@ -39,6 +39,10 @@ def test_a_file_is_named_after_its_event_type_and_variant(folder):
     ]
     assert samples[1].body == b"orders.paid~gift.json"
     assert samples[1].headers == {"Content-Type": "application/json", "X-Topic": "orders/paid"}
+    assert samples[2].headers == {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Topic": "something.else",
+    }
 
 
 def test_a_signed_sample_is_the_request_the_platform_sends(folder):
@@ -55,6 +59,21 @@ def test_a_signed_sample_is_the_request_the_platform_sends(folder):
         "x-topic": "orders/paid",
         "x-signature": "secret over orders.paid.json for orders/paid",
     }
+
+
+def test_a_secret_that_is_part_of_the_address_is_in_the_request(folder):
+    class Desk(Shop):
+        def address(self, url, secret):
+            return f"{url}?secret={secret.decode()}"
+
+        def sign(self, webhook, secret):
+            return {}
+
+    sample, *_ = samples_of(Desk(Settings()), folder)
+    webhook = sample.signed(
+        Desk(Settings()), b"s3", "https://points.example.com/webhooks/desk", datetime.now(UTC)
+    )
+    assert webhook.url == "https://points.example.com/webhooks/desk?secret=s3"
 
 
 def test_samples_lie_next_to_the_module_and_may_be_absent():

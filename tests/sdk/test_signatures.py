@@ -8,19 +8,26 @@ import hmac
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.sdk import NotVerified
 from hub.sdk.signatures import (
     body_digest,
+    check_address,
     check_any,
+    check_ecdsa,
     check_hmac,
     check_secret,
     check_timestamp,
     decode,
     encode,
     hmac_digest,
+    secret_address,
+    sign_ecdsa,
+    without_secret,
 )
 
 BODY = b'{"order": 88213}'
@@ -205,3 +212,87 @@ def test_a_secret_sent_along_is_compared_whole(sent, reason):
     with pytest.raises(NotVerified) as refused:
         check_secret(sent, live)
     assert refused.value.reason == reason
+
+
+ADDRESS = "https://points.example.com/webhooks/crm"
+
+
+@pytest.mark.parametrize("secret", [b"a-long-secret", b"s p/a&c=e+\xc3\xa9"])
+def test_a_secret_can_be_part_of_the_address(secret):
+    for url in (ADDRESS, f"{ADDRESS}?event=sale"):
+        check_address(secret_address(url, secret), [b"newer", secret])
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("", "missing_signature"),
+        ("?secret=", "missing_signature"),
+        ("?other=a-long-secret", "missing_signature"),
+        ("?secret=a-long-secret&secret=guess", "missing_signature"),  # which of the two?
+        ("?secret=guess", "bad_signature"),
+        ("?secret=a-long-secret%00", "bad_signature"),
+        ("?secret=%ff", "bad_signature"),
+    ],
+)
+def test_an_address_without_the_secret_is_refused(query, reason):
+    assert refusal(check_address, ADDRESS + query, [b"a-long-secret"]) == reason
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (ADDRESS, ADDRESS),
+        (f"{ADDRESS}?event=sale", f"{ADDRESS}?event=sale"),
+        (f"{ADDRESS}?secret=a%20b&event=sale", f"{ADDRESS}?secret=***&event=sale"),
+        (f"{ADDRESS}?event=sale&secret=a&secret=b", f"{ADDRESS}?event=sale&secret=***&secret=***"),
+        (f"{ADDRESS}?nosecret=a", f"{ADDRESS}?nosecret=a"),
+    ],
+)
+def test_a_secret_in_an_address_is_struck_out_before_it_is_kept(url, shown):
+    assert without_secret(url) == shown
+
+
+# Elliptic curves.
+
+
+def pair() -> tuple[bytes, bytes]:
+    """Return a private and a public key in base64."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    inside = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    outside = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(inside), base64.b64encode(outside)
+
+
+PRIVATE, PUBLIC = pair()
+_, STRANGER = pair()
+PEM = b"-----BEGIN PUBLIC KEY-----\n" + PUBLIC[:64] + b"\n" + PUBLIC[64:] + b"\n-----END PUBLIC KEY-----\n"
+RSA = b"MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAK7ttYaE/1ldsb0OJQDQhhDWqwuFWIyt7xgIJH1HYA7WqlkBCYzkwd1CMhYdOgXXgYL1vDbVmkOt/UbGbWSjGYMCAwEAAQ=="
+
+
+@pytest.mark.parametrize("keys", [[PUBLIC], [PEM], [PRIVATE], [STRANGER, PUBLIC], [b"no key", RSA, PUBLIC]])
+def test_a_curves_signature_passes_with_any_live_key(keys):
+    check_ecdsa(BODY, sign_ecdsa(BODY, PRIVATE), keys)
+
+
+@pytest.mark.parametrize(
+    ("signature", "keys", "reason"),
+    [
+        (sign_ecdsa(BODY, PRIVATE), [STRANGER], "bad_signature"),
+        (sign_ecdsa(BODY, PRIVATE), [], "bad_signature"),
+        (sign_ecdsa(BODY, PRIVATE), [b"", b"no key", RSA], "bad_signature"),
+        (sign_ecdsa(BODY + b" ", PRIVATE), [PUBLIC], "bad_signature"),
+        ("AAAA", [PUBLIC], "bad_signature"),  # base64, but no pair of numbers
+        ("!!!", [PUBLIC], "malformed_signature"),
+        ("", [PUBLIC], "missing_signature"),
+        (None, [PUBLIC], "missing_signature"),
+    ],
+)
+def test_a_curves_wrong_signature_is_refused_with_its_reason(signature, keys, reason):
+    with pytest.raises(NotVerified, match=reason):
+        check_ecdsa(BODY, signature, keys)
+
+
+@pytest.mark.parametrize("key", [PUBLIC, b"", b"no key"])
+def test_without_a_private_key_nothing_is_signed(key):
+    assert sign_ecdsa(BODY, key) == ""

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 import toy
 from flask import Flask
-from fronted import client_of
+from fronted import Protocol, Scope, client_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import MAX_BODY, ToyHub
@@ -385,3 +385,19 @@ def test_an_error_of_ours_says_nothing_to_strangers(hub, client, monkeypatch):
     monkeypatch.setattr(hub, "ready", lambda: {}["secret detail"])
     answer = client.get("/readyz")
     assert (answer.status_code, json.loads(answer.data)) == (500, {"error": "internal_error"})
+
+
+def test_a_body_that_dribbles_is_given_up(sqlite, monkeypatch):
+    monkeypatch.setattr("hub.web.front.BODY_S", 0.05)
+    monkeypatch.setattr("hub.web.front.GLANCE_S", 0.01)
+
+    class Dribbling(Protocol):
+        async def __call__(self):
+            await asyncio.sleep(60)
+
+    hub = make_hub(sqlite, "lane")
+    front, protocol = Front(create_app(hub)), Dribbling(None)
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/webhooks/shop", "CONTENT_LENGTH": "12"}
+    asyncio.run(front.__rsgi__(Scope(environ), protocol))
+    assert (protocol.sent[0], protocol.sent[2]) == (408, b'{"error":"too_slow"}')
+    hub.close()

@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("headers", sa.Text(), nullable=False, comment="JSON; only those the connector keeps"),
         sa.Column("size", sa.Integer(), nullable=False),
-        sa.Column("body_hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of the raw body"),
+        sa.Column("body_hash", sa.LargeBinary(), comment="SHA-256 of the raw body, once that is gone"),
         sa.Column("verdict", sa.Text(), nullable=False, comment="verified, or waived where hub.yaml says so"),
         sa.Column("pending", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
