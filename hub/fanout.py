@@ -143,7 +143,7 @@ def _deliveries(hub: Hub, directory: Directory, book: Book, occasion: Occasion) 
 
 def _about(hub: Hub, directory: Directory, book: Book, occasion: Occasion) -> Mapping[str, Any]:
     """Return what outbound expressions may read."""
-    wallet, ladder = hub.programs.current.spendable, hub.programs.current.ladder
+    wallet = hub.programs.current.spendable
     balance = book.account(occasion.member).balance(wallet)
     posted, entry = occasion.posted, occasion.entry
     return {
@@ -151,7 +151,7 @@ def _about(hub: Hub, directory: Directory, book: Book, occasion: Occasion) -> Ma
             **directory.card(occasion.member),
             "balance": balance["active"],
             "pending": balance["pending"],
-            "tier": directory.tier(occasion.member) or (ladder.start if ladder else ""),
+            "tier": hub.programs.current.level(directory.tier(occasion.member)),
         },
         "points": posted.points.get(wallet, 0) if posted else 0,
         "posting": {"id": posted.id, "kind": posted.kind, "key": posted.key} if posted else {},

@@ -105,6 +105,10 @@ class Program:
         asked = (self.ladder.tiers.approval if self.ladder else None, self.adjusting.rules.approval)
         return frozenset(approval.role for approval in asked if approval)
 
+    def level(self, written: str) -> str:
+        """Return the level of a member of whom this one is written down; who never rose has the first."""
+        return written or (self.ladder.start if self.ladder else "")
+
     def waives_debt(self, wallet: str) -> bool:
         """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
         return wallet in self.wallets and self.wallets[wallet].debt == "waive"
