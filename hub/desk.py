@@ -130,9 +130,10 @@ def _needs_approval(step: Step, member: str, values: Mapping[str, Any]) -> bool:
 
 def review(hub: Hub, limit: int) -> int:
     """Do what the dates of up to `limit` members' levels ask for; return how many members."""
-    now = hub.clock()
+    if hub.programs.current.ladder is None:
+        return 0  # the dates of levels that are no more wait until there are levels again
     with hub.database.read() as connection:
-        members = tiers.due(connection, now, limit)
+        members = tiers.due(connection, hub.clock(), limit)
     if members:
         _act(hub, lambda step: step.tiers.catch_up(members), members=members)
     return len(members)

@@ -10,9 +10,21 @@ import sqlalchemy as sa
 from hub import desk
 from hub.storage.tables import member_tier, outbox, tier_change
 from hub.tiers import history
-from tests.levelled import DOWN, NOON, TIERS, beans, changes, order, postings, refund, rows, sound, tier, told
-
-TO_LEVEL = "  downgrade: {check: monthly}\n"
+from tests.levelled import (
+    DOWN,
+    NOON,
+    PROGRAM,
+    TIERS,
+    beans,
+    changes,
+    order,
+    postings,
+    refund,
+    rows,
+    sound,
+    tier,
+    told,
+)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +217,22 @@ def test_without_levels_nothing_is_written(open_bench):
     bench = open_bench(tiers="")
     bench.play("app", "purchase.paid", order("A1", 5000))
     assert (tier(bench), changes(bench), told(bench)) == ("", [], [])
+
+
+def test_a_programme_may_give_up_its_levels_or_that_they_are_lost(open_bench):
+    bench = open_bench(more=DOWN)
+    bench.play("app", "purchase.paid", order("A1", 2000, "2026-11-20T10:00:00Z"))
+    program = bench.hub.config.program
+    for text, due in ((PROGRAM, 1), (PROGRAM + TIERS, 0)):
+        program.write_text(text)
+        bench.hub.reload_if_changed()
+        bench.clock.move(days=800)
+        bench.work()
+        assert tier(bench) == "gold"
+        assert (
+            len(rows(bench, sa.select(member_tier.c.due_at).where(member_tier.c.due_at.is_not(None)))) == due
+        )
+    sound(bench)
 
 
 def test_benefits_are_there_for_conditions(open_bench):
