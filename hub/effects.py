@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -15,25 +16,34 @@ from hub.approvals import PROGRAMME, Approvals, Refused, decide
 from hub.facts import Conflict, Facts
 from hub.journal import Entry
 from hub.ledger import CANCELLED, Book, Earning, adjust_key, earn_key, settle_key
-from hub.members import Activity, Directory, Purchase
+from hub.ledger.chain import cause_name
+from hub.members import Activity, Directory, Purchase, consents
 from hub.members.activity import Told
-from hub.rules import Left, Program, amounts_of, refunds
+from hub.members.proposals import Evidence
+from hub.people import Wish
+from hub.rewards import Rewards, Scope, gone, owners, redemptions
+from hub.rules import Left, Money, Program, amounts_of, refunds
 from hub.rules.amounts import half_up
-from hub.sdk.errors import KeyReused, PricingError
+from hub.sdk.errors import KeyReused, MergeRefused, PricingError
 from hub.sdk.events import (
+    TAKES_BACK,
     ApprovalDecided,
+    ConsentChanged,
     Event,
     InvoicePaid,
+    MemberErased,
     MemberMerged,
     MemberRef,
     PurchaseCancelled,
     PurchasePaid,
     PurchaseRefunded,
     PurchaseReinstated,
+    RedemptionRequested,
 )
 from hub.tiers import Cause, Tiers
-from hub.values import Award, Happening, Posted
+from hub.values import CHANNELS, MEMBERSHIP, PURPOSES, Award, Happening, Posted
 from hub.versions import Programs
+from hub.yamlfile import did_you_mean
 
 log = structlog.get_logger()
 
@@ -51,6 +61,7 @@ class Step:
         replies: what to answer people who pressed something, to be sent where they did: (entry, text, done).
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
+        wishes: that somebody be erased.
     """
 
     programs: Programs
@@ -61,8 +72,10 @@ class Step:
     activity: Activity = field(init=False)
     tiers: Tiers = field(init=False)
     replies: list[tuple[Entry, str, bool]] = field(default_factory=list)
+    rewards: Rewards = field(init=False)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.approvals = Approvals(self.book.connection, self.book.now, {})
@@ -88,6 +101,7 @@ class Step:
             currency=program.currency,
             facts=facts,
             reads=program.member_reads,
+            consents=consents,
         )
         self.tiers = Tiers.open(
             connection,
@@ -228,11 +242,32 @@ class Step:
 
 def apply(step: Step, entry: Entry) -> None:
     """Do what the entry's event asks for. Trouble that a person must see parks it; then nothing is posted."""
+    if entry.member:
+        entry.member = step.directory.living(entry.member)
     try:
         EFFECTS.get(event_of(entry).name, _earn)(step, entry)
         step.rank(entry)
-    except (Conflict, KeyReused, PricingError) as error:
+    except (Conflict, KeyReused, MergeRefused, PricingError) as error:
         entry.park(str(error))
+
+
+def identify(directory: Directory, entry: Entry) -> None:
+    """Find out who the event is about. An old event of somebody who was erased since is not taken up again."""
+    event = event_of(entry)
+    if any(directory.was_erased(entry.connection, ref, event.occurred_at) for ref in people(entry)):
+        entry.forget()
+    else:
+        entry.member = IDENTIFY.get(event.name, _anybody)(directory, entry)
+
+
+def members(directory: Directory, entries: list[Entry]) -> set[str]:
+    """Return every member these events are about, and whom they may merge."""
+    merged = (
+        directory.proven(entry.connection, event.merged)
+        for entry in entries
+        if isinstance(event := event_of(entry), MemberMerged)
+    )
+    return {member for member in (*(entry.member for entry in entries), *merged) if member}
 
 
 def people(entry: Entry) -> Iterator[MemberRef]:
@@ -250,6 +285,8 @@ def names(entry: Entry) -> Iterator[str]:
     yield from event.same_as
     if of := _of(entry):
         yield of
+    if isinstance(event, RedemptionRequested) and event.redemption.order:
+        yield event.redemption.order
 
 
 def origins(entries: list[Entry], facts: Facts) -> set[str]:
@@ -263,9 +300,33 @@ def origins(entries: list[Entry], facts: Facts) -> set[str]:
 def keys(entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
     facts = [event_of(entry).fact for entry in entries]
-    return {earn_key(fact) for fact in facts} | {
-        settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]
-    }
+    merges = {merge_key(entry) for entry in entries if isinstance(entry.canonical, MemberMerged)}
+    return (
+        merges
+        | {earn_key(fact) for fact in facts}
+        | {settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]}
+    )
+
+
+def wanted(entries: list[Entry], facts: Facts) -> Scope:
+    """Return which rewards these events may touch: those asked for, and those paid for on orders that go back."""
+    requests = set()
+    orders: dict[str, frozenset[str]] = {}
+    for entry in entries:
+        event = event_of(entry)
+        if isinstance(event, RedemptionRequested) and entry.member:
+            requests.add((entry.member, event.redemption.reward, event.fact))
+        elif event.name in TAKES_BACK:
+            for name in _order(entry, facts):
+                orders[name] = orders.get(name, frozenset()) | {event.fact}
+    return Scope(requests=frozenset(requests), orders=orders)
+
+
+def sold(entries: list[Entry], wanted: Scope) -> dict[str, Money]:
+    """Return what the orders were worth that are told in this very transaction and go back in it."""
+    events = (event_of(entry) for entry in entries) if wanted.orders else ()
+    worth = {event.fact: amounts_of(event) for event in events if event.fact in wanted.orders}
+    return {fact: amounts for fact, amounts in worth.items() if amounts is not None}
 
 
 # --- earning -----------------------------------------------------------------------------------------------
@@ -365,12 +426,20 @@ def _refund(step: Step, entry: Entry) -> None:
     if earning := _earning(step, entry):
         step.book.add_refund(earning.fact, event.refund, source=entry.connection, cause=entry)
         _settle(step, entry, earning)
+    if spent_on := _spent_on(step, entry):
+        if earning is None:
+            step.rewards.orders.returned(spent_on, event.refund, source=entry.connection, cause=entry)
+        _give_back(step, entry, earning, spent_on)
 
 
 def _cancel(step: Step, entry: Entry) -> None:
     if earning := _earning(step, entry):
         step.book.add_cancellation(earning.fact, source=entry.connection, cause=entry)
         _settle(step, entry, earning)
+    if spent_on := _spent_on(step, entry):
+        if earning is None:
+            step.rewards.orders.cancelled(spent_on, source=entry.connection, cause=entry)
+        _give_back(step, entry, earning, spent_on)
 
 
 def _reinstate(step: Step, entry: Entry) -> None:
@@ -398,6 +467,9 @@ def _earning(step: Step, entry: Entry) -> Earning | None:
         entry.wait_for(_of(entry))
         return None
     earning = step.book.earning(posted)
+    if earning is not None and earning.member in step.directory.gone:
+        entry.forget()
+        return None
     if earning is None:
         entry.reason = f"{posted} earned nothing"
         _lower(step, entry, posted)
@@ -464,6 +536,58 @@ def _about_then(step: Step, earning: Earning) -> Mapping[str, Any]:
     return {**step.about(earning.member), **(then or {})}
 
 
+def _spent_on(step: Step, entry: Entry) -> str:
+    """Return the order that goes back, if this event does something and points were spent on it; else nothing."""
+    posted = step.facts.canonical(_of(entry)) or ""
+    spent = entry.state == "done" and step.rewards.spent_on(_order(entry, step.facts))
+    return posted if spent else ""
+
+
+def _give_back(step: Step, entry: Entry, earning: Earning | None, order: str) -> None:
+    """Give back the points that were spent on an order, as far as it went back."""
+    share = gone(earning, earning.refunds.values()) if earning else step.rewards.orders.share(order)
+    names = _order(entry, step.facts)
+    given = redemptions.settle_order(step.rewards, names, share, fact=event_of(entry).fact, cause=entry)
+    if given:
+        entry.reason = f"{given} points spent on {order} were given back"
+
+
+# --- rewards -----------------------------------------------------------------------------------------------
+
+
+def _redeem(step: Step, entry: Entry) -> None:
+    """A member asks for a reward, by whatever channel reports it. Why it cannot be had is the event's reason."""
+    event = cast("RedemptionRequested", entry.canonical)
+    wish = event.redemption
+    if told := step.facts.told([event.fact]):
+        entry.witness(told)
+        return
+    if event.test:
+        entry.reason = "from test mode: nothing is redeemed"
+        return
+    if entry.member is None and step.directory.find(entry.connection, event.member):
+        entry.state, entry.next_at = "ready", step.book.now  # as with earning
+        return
+    if entry.member is None:
+        # Nobody claims a wish later: a reward that appears when an address is proved is one nobody waits for.
+        entry.reason = "nobody is known by it, so nothing was redeemed"
+        return
+    done = redemptions.request(
+        step.rewards,
+        entry.member,
+        wish.reward,
+        key=event.fact,
+        channel=wish.channel or entry.connection,
+        order=wish.order and (step.facts.canonical(wish.order) or wish.order),
+        cause=entry,
+    )
+    if done.state == "refused":
+        entry.reason = f"refused: {done.reason}"
+    elif done.role:
+        entry.reason = f"waits for a {done.role}"
+    step.learn(entry, event.fact)
+
+
 # --- people ------------------------------------------------------------------------------------------------
 
 
@@ -476,21 +600,76 @@ def _profile(step: Step, entry: Entry) -> None:
 
 
 def _merge(step: Step, entry: Entry) -> None:
+    """Merge two members whom the platform itself tells apart and says are one; of others it is a proposal."""
     event = cast("MemberMerged", entry.canonical)
-    merged = step.directory.find(entry.connection, event.merged)
-    if merged is not None and merged != entry.member:
-        entry.park(f"the platform made members {merged} and {entry.member} one: merge them by hand")
+    if told := step.facts.told([event.fact, *event.same_as]):
+        entry.witness(told)
         return
-    entry.reason = "both are one member here"
-    if entry.member:
-        step.directory.adopt(entry.connection, event.merged, entry.member, entry.id)
-
-
-def _erase(_step: Step, entry: Entry) -> None:
-    if entry.member is None:
+    gone, kept = step.directory.find(entry.connection, event.merged), entry.member
+    refs = ((event.merged, gone), (event.member, kept))
+    if kept is None:
         entry.reason = "nobody is known by it"
+    elif gone is None or gone == kept:
+        step.directory.adopt(entry.connection, event.merged, kept, entry.id)
+        entry.reason = "both are one member here"
+    elif all(step.directory.proven(entry.connection, ref) == member for ref, member in refs):
+        _merge_members(step, entry, gone, kept)
+        entry.reason = f"member {gone} was merged into it"
+    else:
+        step.directory.propose(kept, gone, Evidence("platform", event.fact), entry.id)
+        entry.reason = f"it may be one person with member {gone}: see `hub members proposals list`"
+    step.learn(entry, event.fact)
+
+
+def _merge_members(step: Step, entry: Entry, gone: str, kept: str) -> None:
+    key, reason = merge_key(entry), "one customer at the platform"
+    step.book.merge(gone, kept, key=key, actor=entry.connection, reason=reason, cause=entry)
+    owners.merge(step.book.connection, gone, kept)
+    step.activity.merge(gone, kept)
+    step.tiers.merge(gone, kept, Cause(key, step.book.now, event=entry.id))
+    step.directory.merge(gone, kept, key=key, event_id=entry.id, actor=entry.connection, reason=reason)
+
+
+def _erase(step: Step, entry: Entry) -> None:
+    """Note the wish. It waits, so that a person can call off what a platform got wrong."""
+    event = cast("MemberErased", entry.canonical)
+    wish = Wish(
+        member=entry.member,
+        keys=step.directory.keys(entry.connection, event.member),
+        due_at=step.book.now + step.program.identity.erase_after,
+        source=entry.connection,
+        event=entry.id,
+    )
+    step.wishes.append(wish)
+    who = f"member {entry.member}" if entry.member else "what is kept of somebody who is no member"
+    entry.reason = f"{who} is erased from {wish.due_at:%Y-%m-%d %H:%M} UTC on"
+    step.learn(entry, event.fact)
+
+
+def _consent(step: Step, entry: Entry) -> None:
+    """Note what somebody said they allow: it counts for everything that has not been sent yet."""
+    event = cast("ConsentChanged", entry.canonical)
+    if told := step.facts.told([event.fact, *event.same_as]):
+        entry.witness(told)
         return
-    entry.park(f"erase member {entry.member}: the law gives you a month")
+    change = event.consent
+    # A merchant's own purpose is kept; what looks like ours and is not would let offers go on.
+    purposes = get_close_matches(change.purpose, PURPOSES)
+    words = {"purpose": (change.purpose, purposes), "channel": (change.channel, CHANNELS)}
+    for what, (word, valid) in words.items():
+        if valid and word not in valid:
+            hint = did_you_mean(word, valid)
+            entry.park(f"consent.{what}: {word!r} is not one that consents are about; {hint}")
+            return
+    step.directory.say(
+        entry.connection, event.member, change, owner=entry.member, at=event.occurred_at, event_id=entry.id
+    )
+    if entry.member is None and change.granted:
+        step.directory.leave_hints(entry.connection, event.member, entry.id)
+        entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
+        return
+    entry.reason = f"{change.purpose} by {change.channel} {'granted' if change.granted else 'withdrawn'}"
+    step.learn(entry, event.fact)
 
 
 def _decide(step: Step, entry: Entry) -> None:
@@ -534,12 +713,52 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "member.updated": _profile,
     "member.merged": _merge,
     "member.erased": _erase,
-    "consent.changed": _note,
+    "consent.changed": _consent,
     "command.received": _note,
     "approval.decided": _decide,
-    "redemption.requested": _note,
+    "redemption.requested": _redeem,
 }
 """Every other event earns what the programme's rules give for it."""
+
+
+def _anybody(directory: Directory, entry: Entry) -> str | None:
+    return directory.resolve(entry.connection, event_of(entry).member, entry.id)
+
+
+def _merged(directory: Directory, entry: Entry) -> str | None:
+    """A customer that replaces one we know is no stranger."""
+    event = cast("MemberMerged", entry.canonical)
+    known = directory.proven(entry.connection, event.merged)
+    if known and directory.find(entry.connection, event.member) is None:
+        directory.adopt(entry.connection, event.member, known, entry.id)
+    return _anybody(directory, entry)
+
+
+def _no_stranger(directory: Directory, entry: Entry) -> str | None:
+    return directory.find(entry.connection, event_of(entry).member)
+
+
+def _who_agrees(directory: Directory, entry: Entry) -> str | None:
+    """Only who agrees to take part becomes a member by a consent."""
+    event = cast("ConsentChanged", entry.canonical)
+    joins = event.consent.granted and event.consent.purpose == MEMBERSHIP
+    return directory.resolve(entry.connection, event.member, entry.id, enrol=joins)
+
+
+IDENTIFY: Mapping[str, Callable[[Directory, Entry], str | None]] = {
+    "member.merged": _merged,
+    "member.erased": _no_stranger,
+    "consent.changed": _who_agrees,
+}
+"""Of every other event: the member it names, enrolled if the programme says so."""
+
+
+def merge_key(entry: Entry) -> str:
+    """Return the ledger's key of a merge that a platform tells of.
+
+    It is made of the event's name, not of the fact: that names both customers, and keys are for good.
+    """
+    return f"merge:{cause_name(entry.connection, entry.source_id, entry.part)}"
 
 
 def _again(entry: Entry) -> str:
@@ -554,3 +773,9 @@ def event_of(entry: Entry) -> Event:
 def _of(entry: Entry) -> str:
     """Return the name of the fact that an event takes from or gives back to; empty for others."""
     return getattr(entry.canonical, "of", "")
+
+
+def _order(entry: Entry, facts: Facts) -> set[str]:
+    """Return the names of the order that an event takes from."""
+    of = _of(entry)
+    return {of, facts.canonical(of) or of}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hub.ledger.chain import request_hash
-from hub.ledger.draft import Draft, Given
+from hub.ledger.chain import ask
+from hub.ledger.draft import Given
 from hub.ledger.records import Amounts, Cause, Earning, Line, earn_key
 from hub.storage.tables import to_us
 from hub.values import Award, Posted
@@ -48,20 +48,17 @@ def earn(
     """
     key = earn_key(fact)
     money = (amounts.net_minor, amounts.gross_minor, amounts.currency) if amounts else (0, 0, "")
-    request = request_hash([key, to_us(occurred_at), money, data])
-    if (answer := book.answered(key, request, member)) is not None:
+    asked = ask(key, occurred_at=to_us(occurred_at), money=money, data=data)
+    if (answer := book.answered(member, asked)) is not None:
         return answer
     given = [award for award in awards if award.points]
     if not given:
         return None
     account = book.catch_up(member)
-    version = book.program.hash
-    draft = Draft(
-        account, "earn", key, occurred_at=occurred_at, program_version=version, request=request, cause=cause
-    )
+    draft = book.draft(account, "earn", asked, occurred_at=occurred_at, cause=cause)
     net, gross, currency = money
     earning = Earning(
-        fact, draft.id, member, cause.id, version, occurred_at, net, gross, currency, data
+        fact, draft.id, account.member, cause.id, book.program.hash, occurred_at, net, gross, currency, data
     )  # fmt: skip
     over = []
     for award in given:

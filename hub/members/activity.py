@@ -14,7 +14,7 @@ currency than the programme's are counted as purchases; their amounts are left o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from hub.storage import Lookup, Many
-from hub.storage.tables import Instant, activity, member, purchase, refund
+from hub.storage.tables import Instant, activity, event, member, purchase, refund
 
-Consents = Callable[[sa.Connection, Iterable[str]], Mapping[str, Mapping[str, bool]]]
+Consents = Callable[[sa.Connection, Collection[str]], Mapping[str, Mapping[str, bool]]]
 """Reads of some members: member -> channel -> whether marketing is granted."""
 
 CANCELLED = "cancelled"
@@ -266,6 +266,17 @@ class Activity:
         if self._told[fact].pop((source, refund_id), None) is not None:
             self._said[fact, source, refund_id] = None
 
+    def merge(self, gone: str, kept: str) -> None:
+        """Let what `gone` bought be `kept`'s from now on."""
+        self.flush(self._connection)
+        move(self._connection, gone, kept, self._currency)
+        for each in self._by_fact.values():
+            each.member = kept if each.member == gone else each.member
+        for member_id in (gone, kept):  # read again when somebody asks
+            self._members.discard(member_id)
+            self._sums.pop(member_id, None)
+            self._recent.pop(member_id, None)
+
     def flush(self, connection: sa.Connection) -> None:
         """Write everything since the last flush, one statement for each table."""
         _NEW(connection, [_row(each) for _, each in sorted(self._new.items())])
@@ -326,13 +337,31 @@ class Activity:
         return found
 
 
-def move(connection: sa.Connection, gone: str, kept: str) -> None:
+def move(connection: sa.Connection, gone: str, kept: str, currency: str) -> None:
     """Let what `gone` bought be `kept`'s: two members turned out to be one. Both are locked."""
     connection.execute(purchase.update().where(purchase.c.member == gone).values(member=kept))
-    found = connection.execute(sa.select(activity).where(activity.c.member == gone)).one_or_none()
-    if found is not None:
-        _GROW(connection, [{**found._asdict(), "member": kept}])
-        connection.execute(activity.delete().where(activity.c.member == gone))
+    _recount(connection, (gone, kept), currency)
+
+
+def move_back(connection: sa.Connection, gone: str, kept: str, currency: str) -> None:
+    """Let what `gone` itself bought be theirs again: the members are two after all. The journal knows who it was."""
+    theirs = sa.select(event.c.id).where(event.c.member == gone)
+    mine = sa.and_(purchase.c.member == kept, purchase.c.event.in_(theirs))
+    connection.execute(purchase.update().where(mine).values(member=gone))
+    _recount(connection, (gone, kept), currency)
+
+
+def _recount(connection: sa.Connection, members: Collection[str], currency: str) -> None:
+    """Make the sums of some members what their purchases say."""
+    connection.execute(activity.delete().where(activity.c.member.in_(members)))
+    spend_minor = sa.case((purchase.c.currency == currency, purchase.c.left_minor), else_=0)
+    sums = sa.select(
+        purchase.c.member,
+        sa.func.sum(sa.case((purchase.c.stands, 1), else_=0)),
+        sa.cast(sa.func.sum(spend_minor), sa.BigInteger),
+    )
+    counted = sums.where(purchase.c.member.in_(members)).group_by(purchase.c.member)
+    connection.execute(activity.insert().from_select(["member", "orders", "spend_minor"], counted))
 
 
 # --- the facts ---------------------------------------------------------------------------------------------

@@ -15,11 +15,12 @@ import msgspec
 
 from hub.expressions import Activation, Environment, Expression, ExpressionError
 from hub.rules.amounts import PAYS, Left, amounts_of, half_up, reduce_to
+from hub.rules.rewards import Catalogue, catalogue
 from hub.rules.schema import ProgramFile, Rule
 from hub.rules.tiers import Adjusting, Ladder, adjusting, ladder
 from hub.sdk.errors import ConfigError, PricingError, Problem
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
-from hub.values import MEMBER_FACTS, Award
+from hub.values import MEMBER_FACTS, Award, DebtPolicy
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, parse, read, validate
 
 SAMPLE_PROGRAM = Path(__file__).with_name("program.yaml")
@@ -59,6 +60,7 @@ class Program:
         spendable: the wallet whose balance is meant when none is named.
         rules: by id.
         member_reads: the keys of MEMBER_FACTS that any expression may read; None: any.
+        rewards: what points buy.
         ladder: the levels members rise to; None: there are none.
         adjusting: what people may do by hand.
     """
@@ -68,6 +70,8 @@ class Program:
         document: Document,
         file: ProgramFile,
         compiled: list[Compiled],
+        *,
+        rewards: Catalogue,
         ladder: Ladder | None,
         adjusting: Adjusting,
     ) -> None:
@@ -83,6 +87,7 @@ class Program:
         self.wallets = file.wallets
         self.spendable = next(name for name, wallet in file.wallets.items() if wallet.spendable)
         self.rules = {each.rule.id: each.rule for each in compiled}
+        self.rewards = rewards
         self._by_trigger: dict[str, list[Compiled]] = defaultdict(list)
         for each in compiled:
             self._by_trigger[each.rule.trigger].append(each)
@@ -96,22 +101,31 @@ class Program:
             [
                 *(reads["member"] for reads in self._reads.values()),
                 *(condition.reads() for condition in conditions if condition),
+                rewards.reads,
             ]
         )
 
     @property
     def roles(self) -> frozenset[str]:
         """The roles that decide something here."""
-        asked = (self.ladder.tiers.approval if self.ladder else None, self.adjusting.rules.approval)
+        asked = (
+            self.ladder.tiers.approval if self.ladder else None,
+            self.adjusting.rules.approval,
+            *(reward.entry.approval for reward in self.rewards),
+        )
         return frozenset(approval.role for approval in asked if approval)
 
     def level(self, written: str) -> str:
         """Return the level of a member of whom this one is written down; who never rose has the first."""
         return written or (self.ladder.start if self.ladder else "")
 
-    def waives_debt(self, wallet: str) -> bool:
-        """Return whether the programme bears what a reversal cannot find; a wallet it does not know owes."""
-        return wallet in self.wallets and self.wallets[wallet].debt == "waive"
+    def spends(self, wallet: str) -> bool:
+        """Return whether points of a wallet can be spent; those of one it does not know cannot."""
+        return wallet in self.wallets and self.wallets[wallet].spendable
+
+    def debt_policy(self, wallet: str) -> DebtPolicy:
+        """Return what happens when a reversal finds the points spent; in a wallet it does not know they are owed."""
+        return self.wallets[wallet].debt if wallet in self.wallets else "allow"
 
     def member_then(self, trigger: str, member: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a trigger's rules may read of a member that can change: refunds are priced with the same."""
@@ -194,11 +208,12 @@ def _program(document: Document) -> Program:
     file = validate(document, ProgramFile)
     checker = Checker(document, file)
     compiled = [checker.rule(index, rule) for index, rule in enumerate(file.earning)]
+    rewards = catalogue(checker, file)
     levels, by_hand = ladder(checker, file), adjusting(checker, file)
     checker.check_file()
     if checker.problems:
         raise ConfigError(in_file_order(checker.problems))
-    return Program(document, file, compiled, levels, by_hand)
+    return Program(document, file, compiled, rewards=rewards, ladder=levels, adjusting=by_hand)
 
 
 class Checker:

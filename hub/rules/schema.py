@@ -14,7 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hub.money import exponent, to_minor
 from hub.rules.amounts import Basis
+from hub.rules.rewards import RewardEntry
 from hub.rules.times import Period, Rolling, parse_length
+from hub.values import DebtPolicy
 
 T = TypeVar("T")
 
@@ -82,6 +84,17 @@ def _threshold(value: Any) -> tuple[int, str]:
     raise ValueError("write a whole number, zero or more; of spend an amount, as 500.00 EUR")
 
 
+def _debt(value: Any) -> Any:
+    match value:
+        case {"repay": "next_credit", **more} if set(more) <= {"reversal"}:
+            return more.get("reversal", "allow")
+        case dict():
+            raise ValueError(
+                "write allow, waive, clamp or own_lot_only, or {reversal: one of them, repay: next_credit}"
+            )
+    return value
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """Names of rules and wallets stay in postings, which are for good."""
 
@@ -104,11 +117,36 @@ class About(_Part):
     unit: Unit = Unit()
 
 
+class Consent(_Part):
+    """What has to be agreed to.
+
+    Attributes:
+        enrol: explicit: only who agrees to take part becomes a member; None: `enrol` beside it says.
+        marketing: offers need a consent for each channel.
+    """
+
+    enrol: Literal["automatic", "explicit"] | None = None
+    marketing: Literal["per_channel"] = "per_channel"
+
+
 class Identity(_Part):
-    """What proves who somebody is, strongest first, and whether a stranger with a proof becomes a member."""
+    """What proves who somebody is, strongest first, and whether a stranger with a proof becomes a member.
+
+    Attributes:
+        weak: what two members may have alike to be proposed as one person.
+        erase_after: how long a platform's wish that somebody be erased waits for a person to call it off.
+    """
 
     match: Annotated[list[Literal["external_id", "verified_email", "verified_phone"]], Field(min_length=1)]
     enrol: Literal["automatic", "explicit"] = "automatic"
+    weak: list[Literal["email", "phone", "name"]] = ["email", "phone", "name"]
+    consent: Consent = Consent()
+    erase_after: Annotated[timedelta, _read(parse_length)] = timedelta(days=30)
+
+    @property
+    def enrols_strangers(self) -> bool:
+        """Whether a stranger with a proof becomes a member by any event, or only by agreeing to it."""
+        return (self.consent.enrol or self.enrol) == "automatic"
 
 
 class Wallet(_Part):
@@ -116,12 +154,17 @@ class Wallet(_Part):
 
     Attributes:
         expiry: None is never.
-        debt: who bears it when a reversal finds the points spent: the member (allow) or the programme (waive).
+        debt: what happens when a reversal finds the points spent, see `DebtPolicy`. In the file either its name, or
+            `{reversal: allow, repay: next_credit}`: there is one way to repay yet.
+        hold_ttl: how long points stay reserved for a redemption that nobody confirms.
+        reinstate: how long after their expiry points still come back with a redemption that is given back.
     """
 
     expiry: Annotated[Rolling | None, BeforeValidator(_expiry)]
     spendable: bool = True
-    debt: Literal["allow", "waive"] = "allow"
+    debt: Annotated[DebtPolicy, BeforeValidator(_debt)] = "allow"
+    hold_ttl: Annotated[timedelta, _read(parse_length)] = timedelta(minutes=15)
+    reinstate: Annotated[timedelta, _read(parse_length)] = timedelta(0)
 
 
 class Rate(_Part):
@@ -254,5 +297,6 @@ class ProgramFile(_Part):
     identity: Identity
     wallets: Annotated[dict[Name, Wallet], Field(min_length=1)]
     earning: list[Rule] = []
+    rewards: list[RewardEntry] = []
     tiers: Tiers | None = None
     adjustments: Adjustments = Adjustments()

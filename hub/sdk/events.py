@@ -153,9 +153,9 @@ class Wish(Value, frozen=True, kw_only=True):
     """A redemption somebody asks for.
 
     Attributes:
-        reward: an id of the programme's catalogue.
+        reward: an id of the programme's catalogue; of a choice with its option behind it, `treat/coffee`.
         channel: web, app, staff, sms, chat ...
-        order: the order it belongs to, or empty.
+        order: the fact key of the order it belongs to, or empty; when that is refunded, points come back.
     """
 
     reward: str

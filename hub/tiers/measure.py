@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hub.rules.tiers import Ladder
 from hub.storage import Lookup
-from hub.storage.tables import Instant, balance, leg, posting, purchase
+from hub.storage.tables import Instant, balance, leg, member, posting, purchase
 
 
 def measure(
@@ -21,19 +21,33 @@ def measure(
     is what is there now: active, pending and held, less what is owed.
     """
     basis, start = ladder.basis, ladder.window(at)
+    owner: dict[str, str] = {}
     if basis.metric == "balance":
         rows = _BALANCES(connection, members, wallet=basis.wallet)
     elif basis.metric == "earned":
+        owner = _with_merged(connection, members)
         window = {"wallet": basis.wallet, "since": start, "until": at}
-        rows = [*_EARNED(connection, members, **window), *_REVERSED(connection, members, **window)]
+        rows = [*_EARNED(connection, owner, **window), *_REVERSED(connection, owner, **window)]
     else:
         metric = _SPEND if basis.metric == "spend" else _ORDERS
         more = {"currency": currency} if basis.metric == "spend" else {}
         rows = metric(connection, members, since=start, until=at, **more)
     measured: dict[str, int] = {}
     for row in rows:
-        measured[row.member] = measured.get(row.member, 0) + int(row.amount or 0)
+        of = owner.get(row.member, row.member)
+        measured[of] = measured.get(of, 0) + int(row.amount or 0)
     return measured
+
+
+def _with_merged(connection: sa.Connection, members: Collection[str]) -> dict[str, str]:
+    """Return whose earnings count for whom: postings stay with the member they were made for."""
+    owner = {each: each for each in members}
+    found = set(owner)
+    while found:
+        rows = _MERGED(connection, found)
+        owner |= {row.id: owner[row.merged_into] for row in rows}
+        found = {row.id for row in rows}
+    return owner
 
 
 def _window(column: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
@@ -42,6 +56,10 @@ def _window(column: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
 
 
 _WALLET: sa.BindParameter[str] = sa.bindparam("wallet", type_=sa.Text())
+_MERGED = Lookup(
+    sa.select(member.c.id, member.c.merged_into).where(member.c.merged_into.is_not(None)),
+    member.c.merged_into,
+)
 _COUNTS = sa.text("posting.kind in ('earn', 'adjust')")  # as the index says it
 _GIVEN = -sa.func.sum(leg.c.delta)
 _EARNED = Lookup(

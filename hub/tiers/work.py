@@ -224,6 +224,19 @@ class Tiers:
         self._change(member_id, to, points, cause)
         return ""
 
+    def merge(self, gone: str, kept: str, cause: Cause) -> None:
+        """Let what `gone` earned count for `kept`, who has the higher of both levels from now on."""
+        ladder = self.ladder
+        if ladder is None:
+            return
+        self._load({gone, kept} - self._loaded, cause.at)
+        self._measured[kept] = self.measured(kept) + self._measured.pop(gone, 0)
+        if (before := self._states.get(gone)) is None:
+            return
+        self._keep(gone, replace(before, check_at=None, grace_until=None))
+        if ladder.rank(before.level) > ladder.rank(self._state(kept).level):
+            self._change(kept, before.level, self.measured(kept), cause)
+
     def catch_up(self, members: Iterable[str]) -> None:
         """Do what the dates of these members ask for until now: each check in turn, as of its own date.
 

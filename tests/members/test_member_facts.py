@@ -230,7 +230,7 @@ def test_a_merge_brings_the_purchases_along(database, who):
     other = new_id()
     write(database, bought(who, 3, 300), bought(other, 5, 500), bought(other, 6, 600))
     with database.write() as tx:
-        move(tx, other, who)
+        move(tx, other, who, "EUR")
     given = facts(database, who)
     assert (given["order_count"], given["spend_total_minor"], given["orders_90d"]) == (3, 1400, 3)
     assert facts(database, other)["order_count"] == 0

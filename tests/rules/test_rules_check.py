@@ -48,7 +48,7 @@ def test_all_problems_of_shape_are_told_at_once_each_with_its_place():
             "program.yaml:5:19: wallets.beans.expiry: '12 moons' is not a span of the calendar: "
             "write 90 days, 12 months or 2 years"
         ),
-        "program.yaml:5:46: wallets.beans.debt: Input should be 'allow' or 'waive'",
+        "program.yaml:5:46: wallets.beans.debt: Input should be 'allow', 'waive', 'clamp' or 'own_lot_only'",
         "program.yaml:6:20: wallets.status.expiry: write never, or {rolling: 12 months}, or with round_to: end_of_month",
         "program.yaml:10:20: earning.0.rate.points: Input should be greater than 0",
         "program.yaml:10:28: earning.0.rate.per: '1.00' is not an amount with its currency: write 1.00 EUR",
@@ -119,7 +119,26 @@ def test_a_version_is_the_hash_of_the_file_and_can_be_read_again_from_what_is_st
 
 def test_a_wallet_says_who_bears_a_debt():
     of = program(BASE, wallet="{expiry: never, debt: waive}")
-    assert (of.waives_debt("beans"), of.waives_debt("status"), of.waives_debt("gone")) == (True, False, False)
+    assert [of.debt_policy(wallet) for wallet in ("beans", "status", "gone")] == ["waive", "allow", "allow"]
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("clamp", "clamp"),
+        ("own_lot_only", "own_lot_only"),
+        ("{repay: next_credit}", "allow"),
+        ("{reversal: waive, repay: next_credit}", "waive"),
+    ],
+)
+def test_a_debt_policy_may_say_how_it_is_repaid(written, means):
+    assert program(BASE, wallet=f"{{expiry: never, debt: {written}}}").debt_policy("beans") == means
+
+
+def test_a_wallet_that_only_counts_for_status_is_not_spent():
+    both = text(BASE).replace("wallets:\n", "wallets:\n  status: {expiry: never, spendable: false}\n")
+    of = parse_program(both.encode(), "program.yaml")
+    assert [of.spends(wallet) for wallet in ("beans", "status", "gone")] == [True, False, False]
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path):

@@ -164,8 +164,8 @@ def test_the_file_reads_each_declared_type_as_declared_and_ignores_the_others():
 
 
 VENDOR = {
-    "notification_insert.json": ("Leads.insert", "unknown"),
-    "notification_update.json": ("Leads.update", "unknown"),
+    "notification_insert.json": ("Leads.insert", "rule"),
+    "notification_update.json": ("Leads.update", "rule"),
     "constructed_workflow_deal_won.json": ("deal_won", [DealWon]),
     "constructed_workflow_deal_won.form": ("deal_won", "parked"),  # "$ 1,250.50"
 }
