@@ -136,9 +136,9 @@ def test_a_debt_policy_may_say_how_it_is_repaid(written, means):
 
 
 def test_a_wallet_that_only_counts_for_status_is_not_spent():
-    both = text(BASE).replace("wallets:\n", "wallets:\n  status: {expiry: never, spendable: false}\n")
+    both = text(BASE).replace("wallets:\n", "wallets:\n  cups: {expiry: never, spendable: false}\n")
     of = parse_program(both.encode(), "program.yaml")
-    assert [of.spends(wallet) for wallet in ("beans", "status", "gone")] == [True, False, False]
+    assert [of.spends(wallet) for wallet in ("beans", "cups", "gone")] == [True, False, False]
 
 
 def test_a_file_that_is_not_there_says_so(tmp_path):
