@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, cast
 
 from hub import journal
 from hub.facts import Conflict, Facts
 from hub.journal import Entry
 from hub.ledger import Book, Earning, earn_key, settle_key
+from hub.ledger.chain import cause_name
 from hub.members import Directory
-from hub.rewards import Rewards, Scope, gone, redemptions
+from hub.members.proposals import Evidence
+from hub.people import Wish
+from hub.rewards import Rewards, Scope, gone, owners, redemptions
 from hub.rules import Money, Program, amounts_of, refunds
-from hub.sdk.errors import KeyReused, PricingError
-from hub.sdk.events import TAKES_BACK, Event, MemberMerged, MemberRef, PurchaseRefunded, RedemptionRequested
-from hub.values import Happening
+from hub.sdk.errors import KeyReused, MergeRefused, PricingError
+from hub.sdk.events import (
+    TAKES_BACK,
+    ConsentChanged,
+    Event,
+    MemberErased,
+    MemberMerged,
+    MemberRef,
+    PurchaseRefunded,
+    RedemptionRequested,
+)
+from hub.values import CHANNELS, MEMBERSHIP, PURPOSES, Happening
 from hub.versions import Programs
+from hub.yamlfile import did_you_mean
 
 
 @dataclass
@@ -26,6 +40,7 @@ class Step:
     Attributes:
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
+        wishes: that somebody be erased.
     """
 
     programs: Programs
@@ -35,6 +50,7 @@ class Step:
     rewards: Rewards = field(init=False)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
 
     @property
     def program(self) -> Program:
@@ -54,10 +70,31 @@ class Step:
 
 def apply(step: Step, entry: Entry) -> None:
     """Do what the entry's event asks for. Trouble that a person must see parks it; then nothing is posted."""
+    if entry.member:
+        entry.member = step.directory.living(entry.member)
     try:
         EFFECTS.get(event_of(entry).name, _earn)(step, entry)
-    except (Conflict, KeyReused, PricingError) as error:
+    except (Conflict, KeyReused, MergeRefused, PricingError) as error:
         entry.park(str(error))
+
+
+def identify(directory: Directory, entry: Entry) -> None:
+    """Find out who the event is about. An old event of somebody who was erased since is not taken up again."""
+    event = event_of(entry)
+    if any(directory.was_erased(entry.connection, ref, event.occurred_at) for ref in people(entry)):
+        entry.forget()
+    else:
+        entry.member = IDENTIFY.get(event.name, _anybody)(directory, entry)
+
+
+def members(directory: Directory, entries: list[Entry]) -> set[str]:
+    """Return every member these events are about, and whom they may merge."""
+    merged = (
+        directory.proven(entry.connection, event.merged)
+        for entry in entries
+        if isinstance(event := event_of(entry), MemberMerged)
+    )
+    return {member for member in (*(entry.member for entry in entries), *merged) if member}
 
 
 def people(entry: Entry) -> Iterator[MemberRef]:
@@ -90,12 +127,15 @@ def origins(entries: list[Entry], facts: Facts) -> set[str]:
 def keys(entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
     facts = [event_of(entry).fact for entry in entries]
-    return {earn_key(fact) for fact in facts} | {
-        settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]
-    }
+    merges = {merge_key(entry) for entry in entries if isinstance(entry.canonical, MemberMerged)}
+    return (
+        merges
+        | {earn_key(fact) for fact in facts}
+        | {settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]}
+    )
 
 
-def wishes(entries: list[Entry], facts: Facts) -> Scope:
+def wanted(entries: list[Entry], facts: Facts) -> Scope:
     """Return which rewards these events may touch: those asked for, and those paid for on orders that go back."""
     requests = set()
     orders: dict[str, frozenset[str]] = {}
@@ -109,10 +149,10 @@ def wishes(entries: list[Entry], facts: Facts) -> Scope:
     return Scope(requests=frozenset(requests), orders=orders)
 
 
-def sold(entries: list[Entry], wishes: Scope) -> dict[str, Money]:
+def sold(entries: list[Entry], wanted: Scope) -> dict[str, Money]:
     """Return what the orders were worth that are told in this very transaction and go back in it."""
-    events = (event_of(entry) for entry in entries) if wishes.orders else ()
-    worth = {event.fact: amounts_of(event) for event in events if event.fact in wishes.orders}
+    events = (event_of(entry) for entry in entries) if wanted.orders else ()
+    worth = {event.fact: amounts_of(event) for event in events if event.fact in wanted.orders}
     return {fact: amounts for fact, amounts in worth.items() if amounts is not None}
 
 
@@ -209,6 +249,9 @@ def _earning(step: Step, entry: Entry) -> Earning | None:
         entry.wait_for(_of(entry))
         return None
     earning = step.book.earning(posted)
+    if earning is not None and earning.member in step.directory.gone:
+        entry.forget()
+        return None
     if earning is None:
         entry.reason = f"{posted} earned nothing"
         step.learn(entry, event.fact)
@@ -297,21 +340,74 @@ def _profile(step: Step, entry: Entry) -> None:
 
 
 def _merge(step: Step, entry: Entry) -> None:
+    """Merge two members whom the platform itself tells apart and says are one; of others it is a proposal."""
     event = cast("MemberMerged", entry.canonical)
-    merged = step.directory.find(entry.connection, event.merged)
-    if merged is not None and merged != entry.member:
-        entry.park(f"the platform made members {merged} and {entry.member} one: merge them by hand")
+    if told := step.facts.told([event.fact, *event.same_as]):
+        entry.witness(told)
         return
-    entry.reason = "both are one member here"
-    if entry.member:
-        step.directory.adopt(entry.connection, event.merged, entry.member, entry.id)
-
-
-def _erase(_step: Step, entry: Entry) -> None:
-    if entry.member is None:
+    gone, kept = step.directory.find(entry.connection, event.merged), entry.member
+    refs = ((event.merged, gone), (event.member, kept))
+    if kept is None:
         entry.reason = "nobody is known by it"
+    elif gone is None or gone == kept:
+        step.directory.adopt(entry.connection, event.merged, kept, entry.id)
+        entry.reason = "both are one member here"
+    elif all(step.directory.proven(entry.connection, ref) == member for ref, member in refs):
+        _merge_members(step, entry, gone, kept)
+        entry.reason = f"member {gone} was merged into it"
+    else:
+        step.directory.propose(kept, gone, Evidence("platform", event.fact), entry.id)
+        entry.reason = f"it may be one person with member {gone}: see `hub members proposals list`"
+    step.learn(entry, event.fact)
+
+
+def _merge_members(step: Step, entry: Entry, gone: str, kept: str) -> None:
+    key, reason = merge_key(entry), "one customer at the platform"
+    step.book.merge(gone, kept, key=key, actor=entry.connection, reason=reason, cause=entry)
+    owners.merge(step.book.connection, gone, kept)
+    step.directory.merge(gone, kept, key=key, event_id=entry.id, actor=entry.connection, reason=reason)
+
+
+def _erase(step: Step, entry: Entry) -> None:
+    """Note the wish. It waits, so that a person can call off what a platform got wrong."""
+    event = cast("MemberErased", entry.canonical)
+    wish = Wish(
+        member=entry.member,
+        keys=step.directory.keys(entry.connection, event.member),
+        due_at=step.book.now + step.program.identity.erase_after,
+        source=entry.connection,
+        event=entry.id,
+    )
+    step.wishes.append(wish)
+    who = f"member {entry.member}" if entry.member else "what is kept of somebody who is no member"
+    entry.reason = f"{who} is erased from {wish.due_at:%Y-%m-%d %H:%M} UTC on"
+    step.learn(entry, event.fact)
+
+
+def _consent(step: Step, entry: Entry) -> None:
+    """Note what somebody said they allow: it counts for everything that has not been sent yet."""
+    event = cast("ConsentChanged", entry.canonical)
+    if told := step.facts.told([event.fact, *event.same_as]):
+        entry.witness(told)
         return
-    entry.park(f"erase member {entry.member}: the law gives you a month")
+    change = event.consent
+    # A merchant's own purpose is kept; what looks like ours and is not would let offers go on.
+    purposes = get_close_matches(change.purpose, PURPOSES)
+    words = {"purpose": (change.purpose, purposes), "channel": (change.channel, CHANNELS)}
+    for what, (word, valid) in words.items():
+        if valid and word not in valid:
+            hint = did_you_mean(word, valid)
+            entry.park(f"consent.{what}: {word!r} is not one that consents are about; {hint}")
+            return
+    step.directory.say(
+        entry.connection, event.member, change, owner=entry.member, at=event.occurred_at, event_id=entry.id
+    )
+    if entry.member is None and change.granted:
+        step.directory.leave_hints(entry.connection, event.member, entry.id)
+        entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
+        return
+    entry.reason = f"{change.purpose} by {change.channel} {'granted' if change.granted else 'withdrawn'}"
+    step.learn(entry, event.fact)
 
 
 def _note(_step: Step, entry: Entry) -> None:
@@ -328,12 +424,52 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "member.updated": _profile,
     "member.merged": _merge,
     "member.erased": _erase,
-    "consent.changed": _note,
+    "consent.changed": _consent,
     "command.received": _note,
     "approval.decided": _note,
     "redemption.requested": _redeem,
 }
 """Every other event earns what the programme's rules give for it."""
+
+
+def _anybody(directory: Directory, entry: Entry) -> str | None:
+    return directory.resolve(entry.connection, event_of(entry).member, entry.id)
+
+
+def _merged(directory: Directory, entry: Entry) -> str | None:
+    """A customer that replaces one we know is no stranger."""
+    event = cast("MemberMerged", entry.canonical)
+    known = directory.proven(entry.connection, event.merged)
+    if known and directory.find(entry.connection, event.member) is None:
+        directory.adopt(entry.connection, event.member, known, entry.id)
+    return _anybody(directory, entry)
+
+
+def _no_stranger(directory: Directory, entry: Entry) -> str | None:
+    return directory.find(entry.connection, event_of(entry).member)
+
+
+def _who_agrees(directory: Directory, entry: Entry) -> str | None:
+    """Only who agrees to take part becomes a member by a consent."""
+    event = cast("ConsentChanged", entry.canonical)
+    joins = event.consent.granted and event.consent.purpose == MEMBERSHIP
+    return directory.resolve(entry.connection, event.member, entry.id, enrol=joins)
+
+
+IDENTIFY: Mapping[str, Callable[[Directory, Entry], str | None]] = {
+    "member.merged": _merged,
+    "member.erased": _no_stranger,
+    "consent.changed": _who_agrees,
+}
+"""Of every other event: the member it names, enrolled if the programme says so."""
+
+
+def merge_key(entry: Entry) -> str:
+    """Return the ledger's key of a merge that a platform tells of.
+
+    It is made of the event's name, not of the fact: that names both customers, and keys are for good.
+    """
+    return f"merge:{cause_name(entry.connection, entry.source_id, entry.part)}"
 
 
 def _again(entry: Entry) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 import structlog
 
-from hub import inbox, journal, ledger, outbox, redeeming, rewards, upkeep
+from hub import inbox, journal, ledger, outbox, people, redeeming, rewards, upkeep
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
@@ -35,6 +35,7 @@ def sweep(hub: Hub) -> int:
         + end_rewards(hub)
         + wake_missed(hub)
         + hear(hub)
+        + erase_due(hub)
         + prune(hub)
     )
 
@@ -125,6 +126,15 @@ def _end_apart(hub: Hub, scope: Scope) -> int:
     except Exception:
         log.exception("a reward cannot be ended", action="reward_broken", scope=str(scope))
         return 0
+
+
+def erase_due(hub: Hub) -> int:
+    """Erase whom a platform or somebody here asked to erase, once the wait is over; return how much there was."""
+    now = hub.clock()
+    done = people.erase_due(hub.database, now, hub.programs.current)
+    if done:
+        log.info("what was kept of erased people is gone", action="erased", count=done)
+    return done
 
 
 def prune(hub: Hub) -> int:

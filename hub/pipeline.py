@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import sqlalchemy as sa
 import structlog
 
-from hub import effects, inbox, journal, rewards
+from hub import effects, inbox, journal, people, rewards
 from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out
@@ -123,7 +123,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     The entries given stay as they are: when the transaction fails they can be settled again.
     """
     now, program = hub.clock(), hub.programs.current
-    entries = journal.unsettled(tx, [copy(entry) for entry in entries])
+    given, entries = entries, journal.unsettled(tx, [copy(entry) for entry in entries])
     live = [entry for entry in entries if entry.state == "done" and entry.canonical is not None]
 
     # Identify.
@@ -131,30 +131,34 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
         tx,
         [(entry.connection, ref) for entry in live for ref in effects.people(entry)],
         match=program.identity.match,
-        enrol=program.identity.enrol == "automatic",
+        enrol=program.identity.enrols_strangers,
         now=now,
+        weak=program.identity.weak,
     )
     for entry in live:
-        entry.member = directory.resolve(entry.connection, effects.event_of(entry).member, entry.id)
+        effects.identify(directory, entry)
+    live = [entry for entry in live if entry.canonical is not None]
     directory.flush()
 
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
-    wishes = effects.wishes(live, facts)
-    needs = rewards.look(tx, wishes)
+    origins = effects.origins(live, facts)
+    wanted = effects.wanted(live, facts)
+    needs = rewards.look(tx, wanted)
     book = Book.open(
         tx,
-        {entry.member for entry in live if entry.member} | needs.members,
+        effects.members(directory, live) | needs.members,
         now=now,
         program=program,
-        origins=effects.origins(live, facts),
+        origins=origins,
         keys=effects.keys(live) | needs.keys,
         holds=needs.holds,
         spent=needs.spent,
     )
+    directory.note_gone(earned.member for name in origins if (earned := book.earning(name)))
     step = effects.Step(hub.programs, book, facts, directory)
-    step.rewards = Rewards.open(tx, wishes if needs else Scope(), book, hub.programs, step.about)
-    step.rewards.orders.tell(effects.sold(live, wishes))
+    step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
+    step.rewards.orders.tell(effects.sold(live, wanted))
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
@@ -163,9 +167,13 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)
+    people.request(tx, step.wishes, now)
+    if directory.anybody_erased:
+        people.note_bodies(tx, journal.forgotten(tx, [*given, *entries]))
 
     # Fan out.
-    told = fan_out(hub, tx, directory, book, entries=live, happenings=step.happened + step.rewards.happened)
+    happened = [*step.happened, *step.rewards.happened, *directory.happened]
+    told = fan_out(hub, tx, directory, book, entries=live, happenings=happened)
     return Settled(entries, book.posted, told)
 
 

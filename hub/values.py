@@ -45,6 +45,17 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     event: str | None = None
 
 
+CHANNELS = ("email", "sms", "whatsapp", "push", "chat", "phone", "post")
+"""The ways to reach a person that a consent can be about."""
+
+MARKETING = "marketing"
+MEMBERSHIP = "membership"
+TRANSACTIONAL = "transactional"
+"""What needs nobody's consent: a receipt, a balance somebody asked for."""
+
+PURPOSES = (MEMBERSHIP, MARKETING)
+"""What somebody can agree to: to take part in the programme, and to be sent offers. Others are kept and mean nothing here."""
+
 MEMBER_FACTS: dict[str, str] = {
     "id": "the hub's own id",
     "tier": "id of the level, empty where the programme has none",

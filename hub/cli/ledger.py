@@ -1,4 +1,4 @@
-"""Commands about members, the ledger and the database."""
+"""Commands about the ledger and the database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,12 +19,10 @@ from hub.cli.common import (
     Limit,
     configured,
     console,
-    json_of,
     now,
     opened,
     say,
     show,
-    show_one,
 )
 
 if TYPE_CHECKING:
@@ -32,66 +30,11 @@ if TYPE_CHECKING:
     from hub.ledger import Book
     from hub.values import Posted
 
-members = typer.Typer(help="Who collects points.", no_args_is_help=True)
 ledger = typer.Typer(help="The ledger as a whole.", no_args_is_help=True)
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
 SWEEP_LAG = timedelta(minutes=10)
 """How long points that are due may wait for a running hub before that is a finding."""
-
-
-@members.command("show")
-def show_member(
-    reference: Annotated[
-        str,
-        typer.Argument(
-            metavar="MEMBER", help="An id, connection:external id, an e-mail address or a phone number."
-        ),
-    ],
-    config: ConfigPath = DEFAULT,
-    limit: Limit = 10,
-    as_json: AsJson = False,
-) -> None:
-    """Show a member: balances, lots with their dates, and the last postings."""
-    from hub import ledger as books
-    from hub import members as people
-    from hub.sdk import HubError
-
-    with opened(config) as hub, hub.database.read() as tx:
-        found = people.find(tx, reference)
-        if not found:
-            raise HubError(
-                f"no member is known as {reference!r}; try connection:external id, or an e-mail address"
-            )
-        person = people.person(tx, found[0])
-        balances = books.balances(tx, person.id)
-        lots = books.open_lots(tx, person.id)
-        postings = books.last_postings(tx, person.id, limit)
-    if as_json:
-        lists = {"balances": balances, "lots": lots, "postings": postings, "also_known": found[1:]}
-        say(json_of({**asdict(person), **lists}))
-        return
-    known: dict[str, Any] = {
-        **asdict(person),
-        "ids": ", ".join(f"{source}:{value}" for source, value in person.ids),
-    }
-    known |= known.pop("contacts")
-    show_one(known, title=f"member {person.id}")
-    if len(found) > 1:
-        say(f"others gave {reference} too: {', '.join(found[1:])}", style="yellow")
-    show(
-        map(asdict, balances),
-        ["wallet", "active", "pending", "held", "debt"],
-        title="balance",
-        empty="no points yet",
-    )
-    columns = ["wallet", "active", "pending", "held", "available_at", "expires_at", "posting"]
-    show(map(asdict, lots), columns, title="lots", empty="none open")
-    rows = [
-        {**asdict(p), "points": ", ".join(f"{n:+} {wallet}" for wallet, n in p.points.items())}
-        for p in postings
-    ]
-    show(rows, ["seq", "posted_at", "kind", "points", "key", "id"], title="last postings", empty="none")
 
 
 @ledger.command("verify")
@@ -177,43 +120,6 @@ def transfer_points(
                 reason=reason,
             )
     _tell([posted])
-
-
-@ledger.command("merge")
-def merge_members(
-    member: Member,
-    into: Other,
-    reason: Reason,
-    config: ConfigPath = DEFAULT,
-    actor: Actor = "",
-    key: Key = "",
-) -> None:
-    """Let the first member become the second, with all points, holds, debts and vouchers."""
-    from hub.rewards import owners
-
-    with _desk(config, key) as desk:
-        loser, winner = desk.member(member), desk.member(into)
-        with desk.booking(loser, winner) as book:
-            posted = book.merge(loser, winner, key=desk.key, actor=actor or _login(), reason=reason)
-            owners.merge(book.connection, loser, winner)
-    _tell(posted, nothing=f"{loser} is {winner} now; there were no points to move")
-
-
-@ledger.command("unmerge")
-def unmerge_member(
-    member: Member,
-    reason: Reason,
-    config: ConfigPath = DEFAULT,
-    actor: Actor = "",
-    key: Key = "",
-) -> None:
-    """Take a merge back: what is left of the member's own points returns, the rest is goodwill."""
-    from hub.rewards import owners
-
-    with _desk(config, key) as desk, desk.booking(who := desk.member(member)) as book:
-        posted = book.unmerge(who, key=desk.key, actor=actor or _login(), reason=reason)
-        owners.unmerge(book.connection, who)
-    _tell(posted, nothing=f"{who} is a member of its own again; there were no points to move")
 
 
 @ledger.command("migrate")
@@ -325,7 +231,7 @@ def _login() -> str:
     return getpass.getuser()
 
 
-def _tell(posted: Sequence[Posted], nothing: str = "") -> None:
+def _tell(posted: Sequence[Posted]) -> None:
     rows = [
         {
             **{name: getattr(each, name) for name in ("member", "kind", "key", "id")},
@@ -333,7 +239,7 @@ def _tell(posted: Sequence[Posted], nothing: str = "") -> None:
         }
         for each in posted
     ]
-    show(rows, ["member", "kind", "points", "key", "id"], empty=nothing)
+    show(rows, ["member", "kind", "points", "key", "id"])
 
 
 @db.command("status")

@@ -13,6 +13,7 @@ be parked and the batch goes on. Each operation is a function in a module of its
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import NoReturn, Self
 
@@ -24,6 +25,7 @@ from hub.ledger import (
     conflicts,
     dates,
     earn,
+    forfeit,
     load,
     merge,
     migrate,
@@ -66,6 +68,7 @@ class Book:
 
     earn = earn.earn
     adjust = adjust.adjust
+    forfeit = forfeit.forfeit
     add_refund = refunds.add_refund
     add_cancellation = refunds.add_cancellation
     drop_cancellation = refunds.drop_cancellation
@@ -139,6 +142,11 @@ class Book:
         write.write(connection, self.changes)
         self.changes = write.Changes()
 
+    @property
+    def members(self) -> AbstractSet[str]:
+        """Whom it is open for."""
+        return self._stored.accounts.keys()
+
     def account(self, member: str) -> Account:
         """Return a member's account.
 
@@ -151,14 +159,18 @@ class Book:
             raise LookupError(f"the book is not open for member {member}") from None
 
     def active_lots(self, account: Account, wallet: str) -> list[Lot]:
-        """Return the lots that can be spent, in consumption order.
+        """Return the lots that can be spent, in consumption order. Otherwise as `open_lots`."""
+        return [lot for lot in self.open_lots(account, wallet) if lot.active]
+
+    def open_lots(self, account: Account, wallet: str) -> list[Lot]:
+        """Return the lots that have anything in them, in consumption order.
 
         Members of `origins` have all their lots here already; for another member it is one query.
         """
         self.complete(account)
+        lots = [lot for lot in account.lots.values() if lot.wallet == wallet]
         return sorted(
-            (lot for lot in account.lots.values() if lot.active and lot.wallet == wallet),
-            key=lambda lot: lot.consumed_in,
+            (lot for lot in lots if lot.pending + lot.active + lot.held), key=lambda lot: lot.consumed_in
         )
 
     def complete(self, account: Account) -> None:

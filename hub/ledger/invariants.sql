@@ -382,6 +382,6 @@ HAVING COUNT(*) > 1 OR redemption.id IS NULL
 -- Every outbox row is finished or has a next attempt.
 SELECT id AS outbox, state
 FROM outbox
-WHERE state NOT IN ('done', 'replaced', 'dead')
+WHERE state NOT IN ('done', 'replaced', 'withheld', 'dead')
     AND NOT (state = 'ready' AND next_at IS NOT NULL)
     AND NOT (state = 'sending' AND lease_until IS NOT NULL);

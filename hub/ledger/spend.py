@@ -132,6 +132,14 @@ def release_overdue(book: Book, this: Hold) -> Posted:
     return _release(book, draft, this, max(this.deadline, account.posted_before or this.deadline))
 
 
+def release_early(book: Book, this: Hold, *, actor: str, reason: str) -> Posted:
+    """Post that a hold is over before its deadline, because nobody is left who could confirm it."""
+    account = book.account(this.member)
+    asked = ask(release_key(this.id), hold=this.id, actor=actor, reason=reason)
+    draft = book.draft(account, "release", asked, reverses=this, actor=actor, reason=reason)
+    return _release(book, draft, this, book.present(account))
+
+
 def redeem(
     book: Book,
     member: str,

@@ -100,11 +100,36 @@ class About(_Part):
     unit: Unit = Unit()
 
 
+class Consent(_Part):
+    """What has to be agreed to.
+
+    Attributes:
+        enrol: explicit: only who agrees to take part becomes a member; None: `enrol` beside it says.
+        marketing: offers need a consent for each channel.
+    """
+
+    enrol: Literal["automatic", "explicit"] | None = None
+    marketing: Literal["per_channel"] = "per_channel"
+
+
 class Identity(_Part):
-    """What proves who somebody is, strongest first, and whether a stranger with a proof becomes a member."""
+    """What proves who somebody is, strongest first, and whether a stranger with a proof becomes a member.
+
+    Attributes:
+        weak: what two members may have alike to be proposed as one person.
+        erase_after: how long a platform's wish that somebody be erased waits for a person to call it off.
+    """
 
     match: Annotated[list[Literal["external_id", "verified_email", "verified_phone"]], Field(min_length=1)]
     enrol: Literal["automatic", "explicit"] = "automatic"
+    weak: list[Literal["email", "phone", "name"]] = ["email", "phone", "name"]
+    consent: Consent = Consent()
+    erase_after: Annotated[timedelta, _read(parse_length)] = timedelta(days=30)
+
+    @property
+    def enrols_strangers(self) -> bool:
+        """Whether a stranger with a proof becomes a member by any event, or only by agreeing to it."""
+        return (self.consent.enrol or self.enrol) == "automatic"
 
 
 class Wallet(_Part):

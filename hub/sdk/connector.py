@@ -49,6 +49,8 @@ class Action:
         run: (connector, params, client) -> Receipt; raises TryLater or Rejected.
         target: the parameter that names the record it overwrites. A newer call for the same target makes an
             older unsent one needless, and the two are never in flight together. None: every call counts.
+        channel: by which it reaches a person (email, sms ...): offers are sent by it with their consent only. None:
+            it reaches nobody, or the mapping says.
     """
 
     summary: str
@@ -56,6 +58,7 @@ class Action:
     idempotent: str
     run: Callable[[Any, Any, Client], Receipt]
     target: str | None = None
+    channel: str | None = None
 
 
 class Polled(msgspec.Struct, frozen=True, kw_only=True):

@@ -190,6 +190,7 @@ member = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False, server_default="0"),
     sa.Column("head", sa.LargeBinary, nullable=False, server_default=""),
     sa.Column("posted_at", Instant, comment="of the last posting; never goes back"),
+    _partial("member_merged", "merged_into", where="merged_into is not null"),
     **NARROW,
 )
 
@@ -200,11 +201,27 @@ identity = sa.Table(
     sa.Column("value", sa.Text, primary_key=True),
     sa.Column("member", Id, nullable=False),
     sa.Column("event", Id, comment="the evidence"),
-    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("created_at", Instant, nullable=False, comment="since when it means this member"),
+    sa.Column("origin", Id, comment="whose evidence it is, where a merge brought it to another member"),
     sa.Index("identity_member", "member"),
     **NARROW,
 )
 """What proves who somebody is: a platform's own id, or an address the platform vouches for."""
+
+identity_past = sa.Table(
+    "identity_past",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("member", Id, nullable=False, comment="whom it meant"),
+    sa.Column("event", Id),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+    sa.Column("why", sa.Text, nullable=False, comment="what ended it: the key of a merge or unmerge"),
+    sa.Index("identity_past_member", "member"),
+)
+"""Whom identities meant before. Nothing here finds anybody."""
 
 contact = sa.Table(
     "contact",
@@ -213,7 +230,8 @@ contact = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True, comment="email, phone, name, locale"),
     sa.Column("value", sa.Text, nullable=False),
     sa.Column("event", Id),
-    sa.Index("contact_value", "kind", "value"),
+    sa.Column("normal", sa.Text, comment="as it is compared; null once its member is merged into another"),
+    sa.Index("contact_normal", "kind", "normal", "member"),
     **NARROW,
 )
 """What we were told about somebody; the latest wins, nothing is proved by it."""
@@ -598,6 +616,92 @@ task = sa.Table(
 
 # --- consents and proposals --------------------------------------------------------------------------------
 
+consent = sa.Table(
+    "consent",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("purpose", sa.Text, primary_key=True),
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("granted", sa.Boolean, nullable=False),
+    sa.Column("at", Instant, nullable=False, comment="when the person said so, by the source's clock"),
+    **NARROW,
+)
+"""What somebody allows now: their latest word. Without a row nothing is allowed."""
+
+consent_change = sa.Table(
+    "consent_change",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("granted", sa.Boolean, nullable=False),
+    sa.Column("at", Instant, nullable=False, comment="theirs"),
+    sa.Column("recorded_at", Instant, nullable=False, comment="ours"),
+    sa.Column("source", sa.Text, nullable=False, comment="a connection's name, or who wrote it down"),
+    sa.Column("event", Id, comment="the evidence"),
+    sa.Column("why", sa.Text, nullable=False, server_default="", comment="the key of a merge or unmerge"),
+    sa.Column("evidence", sa.Text, comment="in words; may be emptied, nothing else may be edited"),
+    sa.Index("consent_change_member", "member", "id"),
+)
+"""Every word of theirs that changed something: append-only by trigger."""
+
+proposal = sa.Table(
+    "proposal",
+    HUB,
+    sa.Column("id", Id, primary_key=True, comment="made of both members' ids"),
+    sa.Column("member", Id, nullable=False, comment="the one who came first"),
+    sa.Column("other", Id, nullable=False),
+    sa.Column("evidence", Json, nullable=False, comment="list of [kind, value as it is compared]"),
+    sa.Column("score", sa.Integer, nullable=False, comment="1 to 100"),
+    sa.Column("state", sa.Text, nullable=False, comment="open, accepted, rejected"),
+    sa.Column("created_at", Instant, nullable=False, comment="when it was last proposed"),
+    sa.Column("decided_at", Instant),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Index("proposal_member", "member"),
+    sa.Index("proposal_other", "other"),
+    _partial("proposal_open", "created_at", "id", where="state = 'open'"),
+)
+
+erasure = sa.Table(
+    "erasure",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("member", Id, comment="null: nobody is known here by what the platform named"),
+    sa.Column("requested_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),
+    sa.Column("source", sa.Text, nullable=False, comment="a connection's name, or who asked"),
+    sa.Column("event", Id),
+    # waiting (for due_at) | running | done | called_off
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("needles", Json, comment="what the person is still looked for by; null once done"),
+    sa.Column("done_at", Instant),
+    sa.Column("counts", Json, comment="table -> rows erased"),
+    sa.Index("erasure_member", "member"),
+    _partial("erasure_open", "due_at", where="state in ('waiting', 'running')"),
+)
+
+erased = sa.Table(
+    "erased",
+    HUB,
+    sa.Column("digest", sa.LargeBinary, primary_key=True, comment="HMAC of a source and value"),
+    sa.Column("at", Instant, nullable=False),
+    **NARROW,
+)
+"""By what erased people were known: older events of theirs that come again are recognised by it, and by nothing else."""
+
+pepper = sa.Table(
+    "pepper",
+    HUB,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+"""The key of the digests in `erased`: one row, made when it is first needed."""
+
+scrub = sa.Table("scrub", HUB, sa.Column("inbox_id", Big, primary_key=True, autoincrement=False))
+"""Webhooks of erased people whose bodies and headers still have to go: on SQLite they are in the other file."""
+
 
 # --- access ------------------------------------------------------------------------------------------------
 
@@ -656,8 +760,10 @@ outbox = sa.Table(
     sa.Column("member", Id),
     sa.Column("event", Id),
     sa.Column("posting", Id),
+    sa.Column("purpose", sa.Text, comment="what the member has to agree to; null: nothing"),
+    sa.Column("channel", sa.Text, comment="on which channel"),
     sa.Column("created_at", Instant, nullable=False),
-    # ready (at next_at) | sending (until lease_until) | done | replaced | dead
+    # ready (at next_at) | sending (until lease_until) | done | replaced | withheld | dead
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_at", Instant),

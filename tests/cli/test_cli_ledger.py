@@ -70,21 +70,11 @@ def test_points_are_given_taken_and_moved_with_a_reason(brewed):
     assert ("maria", "goodwill") in {(row["actor"], row["reason"]) for row in postings}
 
 
-def test_members_become_one_and_two_again(brewed):
-    assert brewed("ledger", "merge", "shopify:77", "anna@example.com", "--reason", "same card").status == 0
-    assert (beans(brewed, "anna@example.com"), beans(brewed, "shopify:77")) == (200, 0)
-    assert brewed("ledger", "unmerge", "shopify:77", "--reason", "father and son").status == 0
-    assert (beans(brewed, "anna@example.com"), beans(brewed, "shopify:77")) == (120, 80)
-    assert brewed("ledger", "verify").status == 0
-
-
 REFUSED = [
     (("adjust", "shopify:77", "0", "--reason", "x"), "an adjustment has points, an actor and a reason"),
     (("adjust", "shopify:77", "-81", "--reason", "x"), "81 points wanted, 80 available"),
     (("adjust", "shopify:78", "5", "--reason", "x"), "'shopify:78' means no member"),
     (("transfer", "shopify:77", "shopify:77", "5", "--reason", "x"), "a transfer has two members"),
-    (("unmerge", "shopify:77", "--reason", "x"), "is not merged"),
-    (("merge", "shopify:77", "shopify:77", "--reason", "x"), "are one already"),
 ]
 
 
