@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 
 from benchmarks.report import Report
 
-ALL = ("ingest", "pipeline", "idle", "crash")
+ALL = ("ingest", "pipeline", "ledger", "idle", "crash")
 
 
-def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in ALL]
-    if unknown:
-        print(f"there is no benchmark {unknown[0]!r}; there are {', '.join(ALL)}", file=sys.stderr)
-        return 2
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(ALL)}")
+    parser.add_argument("--postings", type=int, help="size of the full ledger of `ledger`")
+    parser.add_argument("--members", type=int, help="and how many members it has")
+    given = parser.parse_args(arguments)
+    if unknown := [name for name in given.names if name not in ALL]:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(ALL)}")
+    sizes = {name: size for name in ("postings", "members") if (size := getattr(given, name))}
     report = Report()
-    for name in names or ALL:
+    for name in given.names or ALL:
         report.say(name)
-        importlib.import_module(f"benchmarks.{name}").measure(report)
+        importlib.import_module(f"benchmarks.{name}").measure(report, **(sizes if name == "ledger" else {}))
     report.say("\nname value unit target verdict")
     for figure in report.figures:
         report.say(str(figure))

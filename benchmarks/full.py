@@ -155,8 +155,9 @@ class Seal:
             actor="",
             reason="",
             legs=[(0, "member", "beans", "active", POINTS), (1, "programme", "beans", "issued", -POINTS)],
-            lots=[lot_seal("beans", POINTS, from_us(at), None)],
+            lots=[lot_seal(f"earn:shopify:order/{number}#0", "beans", POINTS, from_us(at), None)],
             awards=[(0, "base_purchase", "beans", POINTS, POINTS)],
+            moves=[(0, f"earn:shopify:order/{number}#0", "active", POINTS)],
         )
 
 
@@ -184,8 +185,8 @@ POSTINGS = (
        SELECT '018f0002' || tail, 0, member, 'beans', 'active', :points FROM number ORDER BY n""",
     """INSERT INTO leg (posting, n, owner, wallet, bucket, delta)
        SELECT '018f0002' || tail, 1, :programme, 'beans', 'issued', -:points FROM number ORDER BY n""",
-    """INSERT INTO lot (id, member, wallet, posting, amount, pending, active, held, available_at)
-       SELECT '018f0004' || tail, member, 'beans', '018f0002' || tail, :points, 0, :points, 0, at
+    """INSERT INTO lot (id, member, wallet, posting, name, amount, pending, active, held, available_at)
+       SELECT '018f0004' || tail, member, 'beans', '018f0002' || tail, 'earn:shopify:order/' || n || '#0', :points, 0, :points, 0, at
        FROM number ORDER BY n""",
     """INSERT INTO lot_move (posting, n, lot, bucket, delta)
        SELECT '018f0002' || tail, 0, '018f0004' || tail, 'active', :points FROM number ORDER BY n""",

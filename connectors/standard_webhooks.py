@@ -142,6 +142,7 @@ class StandardWebhooks(Connector):
         "purchase.cancelled": "purchase.cancelled",
         "member.created": "member.created",
         "member.erased": "member.erased",
+        "redemption.requested": "redemption.requested",
         "review.published": "custom.review_published",
     }
     exempt = {

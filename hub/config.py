@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import PydanticCustomError
 
 from hub.connections import Connection, Rate, Secret
+from hub.journal import CALENDAR
 from hub.sdk import ConfigError, Connector, Problem
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, problems_of, read
 
@@ -255,6 +256,10 @@ class _Reader:
             )
         written = self.document.value.get("connections")
         names = written if isinstance(written, dict) else {}  # those with faults have a name too
+        if CALENDAR in names:
+            self.complain(
+                ("connections", CALENDAR), f"{CALENDAR!r} is the hub's own: give it another name", of_key=True
+            )
         if self.file.alerts and self.file.alerts not in names:
             self.complain(
                 ("alerts",),

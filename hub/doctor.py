@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from hub import inbox, journal, outbox, plugins
+from hub import inbox, journal, outbox, people, plugins
 from hub.clock import Clock, system_clock
 from hub.config import Config, read_config
 from hub.connections import Connection
@@ -273,6 +273,20 @@ def _journal(patient: Patient, database: Database) -> Iterator[Row]:
         yield Row("warn", "events", said, fix) if age >= patience else Row("ok", "events", said)
 
 
+def _erasures(patient: Patient, database: Database) -> Iterator[Row]:
+    with database.read() as tx:
+        waiting = people.pending(tx)
+    for each in waiting:
+        who = f"member {each.member}" if each.member else "somebody who is no member"
+        asked = f"{each.source} asked on {each.requested_at:%Y-%m-%d} to erase {who}"
+        if each.due_at > patient.now:
+            fix = f"it is done by itself; hub members erase {each.member} --call-off" if each.member else ""
+            yield Row("ok", "erasure", f"{asked}: due {each.due_at:%Y-%m-%d %H:%M} UTC", fix)
+        elif patient.now - each.due_at > LONG:
+            said = f"{asked}: overdue for {_age(patient.now - each.due_at)}"
+            yield Row("bad", "erasure", said, "start `hub serve`; if it runs, look for errors in its log")
+
+
 def _outbox(patient: Patient, database: Database) -> Iterator[Row]:
     with database.read() as tx:
         counts, breakers = outbox.counts(tx), outbox.breakers(tx)
@@ -376,6 +390,7 @@ FILE_CHECKS: tuple[Callable[[Patient], Iterator[Row]], ...] = (_plugins, _addres
 DATABASE_CHECKS: tuple[Callable[[Patient, Database], Iterator[Row]], ...] = (
     _intake,
     _journal,
+    _erasures,
     _outbox,
     _upkeep,
 )

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from hub import journal, outbox
 from hub.journal import Entry
-from hub.ledger import Book
+from hub.ledger import Book, balances_of
 from hub.members import Directory
 from hub.outbox import Delivery
 from hub.sdk import MappingError
@@ -18,6 +18,10 @@ from hub.values import HAPPENINGS, LEDGER_TRIGGERS, TOLD, Happening, Posted
 
 if TYPE_CHECKING:
     from hub.hub import Hub
+
+
+Balances = Mapping[str, Mapping[str, int]]
+"""Member -> bucket -> points of the first spendable wallet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,13 @@ def fan_out(
     occasions = [o for o in _occasions(book.posted, entries, happenings) if not heard.isdisjoint(o.triggers)]
     if not occasions:
         return 0
-    directory.facts({occasion.member for occasion in occasions})
-    deliveries = [d for occasion in occasions for d in _deliveries(hub, directory, book, occasion)]
+    members = {occasion.member for occasion in occasions}
+    directory.facts(members)
+    wallet = hub.programs.current.spendable
+    balances = {m: book.account(m).balance(wallet) for m in members & book.members}
+    # A happening may be about somebody whose points nobody touched.
+    balances |= balances_of(tx, members - book.members, wallet)
+    deliveries = [d for occasion in occasions for d in _deliveries(hub, directory, balances, occasion)]
     outbox.add(tx, deliveries)
     return len(deliveries)
 
@@ -71,8 +80,8 @@ def _occasions(
             yield Occasion(entry.id, (entry.canonical.name,), entry.member, None, entry)
 
 
-def _deliveries(hub: Hub, directory: Directory, book: Book, occasion: Occasion) -> Iterator[Delivery]:
-    about = _about(hub, directory, book, occasion)
+def _deliveries(hub: Hub, directory: Directory, balances: Balances, occasion: Occasion) -> Iterator[Delivery]:
+    about = _about(hub, directory, balances[occasion.member], occasion)
     now = hub.clock()
     for connection, mapping in hub.outbound:
         rules = [rule for trigger in occasion.triggers for rule in mapping.outbound(trigger)]
@@ -84,6 +93,8 @@ def _deliveries(hub: Hub, directory: Directory, book: Book, occasion: Occasion) 
             "connection": {"name": connection.name},
         }
         for number, rule in enumerate(rules):
+            if rule.purpose and not directory.allows(occasion.member, rule.channel or ""):
+                continue
             failed = ""
             try:
                 params = rule.params(here)
@@ -104,14 +115,17 @@ def _deliveries(hub: Hub, directory: Directory, book: Book, occasion: Occasion) 
                 member=occasion.member,
                 event=occasion.entry.id if occasion.entry else None,
                 posting=occasion.posted.id if occasion.posted else None,
+                purpose=rule.purpose,
+                channel=rule.channel if rule.purpose else None,
                 created_at=now,
             )
 
 
-def _about(hub: Hub, directory: Directory, book: Book, occasion: Occasion) -> Mapping[str, Any]:
+def _about(
+    hub: Hub, directory: Directory, balance: Mapping[str, int], occasion: Occasion
+) -> Mapping[str, Any]:
     """Return what outbound expressions may read."""
     wallet = hub.programs.current.spendable
-    balance = book.account(occasion.member).balance(wallet)
     posted, entry = occasion.posted, occasion.entry
     return {
         "member": {

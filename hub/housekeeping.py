@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 import structlog
 
-from hub import inbox, journal, ledger, outbox, upkeep
+from hub import inbox, journal, ledger, outbox, people, redeeming, rewards, upkeep
+from hub.calendar import come_round
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
 from hub.members import Directory
+from hub.rewards import Scope
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -27,7 +30,16 @@ log = structlog.get_logger()
 
 def sweep(hub: Hub) -> int:
     """Do a bounded piece of everything that is due; return how much there was."""
-    return hub.reload_if_changed() + settle_due(hub) + wake_missed(hub) + hear(hub) + prune(hub)
+    return (
+        hub.reload_if_changed()
+        + settle_due(hub)
+        + end_rewards(hub)
+        + come_round(hub)
+        + wake_missed(hub)
+        + hear(hub)
+        + erase_due(hub)
+        + prune(hub)
+    )
 
 
 def redelivered(hub: Hub, deliveries: Sequence[tuple[str, str]]) -> None:
@@ -91,6 +103,40 @@ def settle_due(hub: Hub) -> int:
         told = fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
     hub.tell(Settled([], book.posted, told))
     return len(members)
+
+
+def end_rewards(hub: Hub) -> int:
+    """Let go of redemptions that nobody confirmed in time, and mark vouchers whose time is over."""
+    with hub.database.read() as connection:
+        scope = rewards.due(connection, hub.clock(), BATCH)
+    if not scope:
+        return 0
+    try:
+        return redeeming.act(hub, scope, rewards.settle)
+    except sa.exc.OperationalError:
+        raise
+    except Exception:  # one that breaks must not keep the others from ending
+        log.exception("a batch of rewards is taken apart", action="rewards_isolated")
+        return sum(_end_apart(hub, one) for one in scope.apart())
+
+
+def _end_apart(hub: Hub, scope: Scope) -> int:
+    try:
+        return redeeming.act(hub, scope, rewards.settle)
+    except sa.exc.OperationalError:
+        raise
+    except Exception:
+        log.exception("a reward cannot be ended", action="reward_broken", scope=str(scope))
+        return 0
+
+
+def erase_due(hub: Hub) -> int:
+    """Erase whom a platform or somebody here asked to erase, once the wait is over; return how much there was."""
+    now = hub.clock()
+    done = people.erase_due(hub.database, now, hub.programs.current)
+    if done:
+        log.info("what was kept of erased people is gone", action="erased", count=done)
+    return done
 
 
 def prune(hub: Hub) -> int:

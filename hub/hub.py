@@ -64,7 +64,7 @@ class Hub:
         self.figures = Figures(self.metrics)
         self.database = Database(config.database, commit_delay_s=commit_delay_s)
         upgrade(self.database)
-        self.programs = Programs(self.database, program)
+        self.programs = Programs(self.database, program, clock)
         self._remember(config.program, program.hash, "program")
         for path in set(config.mappings.values()):
             self._remember(path, mappings[path].version, "mapping")
@@ -173,7 +173,7 @@ class Hub:
             program = load_program(self.config.program)
         except ConfigError:
             return 0  # the last good one stays; `hub check` and `hub doctor` say what is wrong
-        if program.hash == self.programs.current.hash:
+        if program.hash == self.programs.newest.hash:
             return 0
         self._remember(self.config.program, program.hash, "program")
         self.programs.set(program)

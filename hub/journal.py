@@ -31,12 +31,16 @@ from hub.storage import Lookup, Many
 from hub.storage.tables import event, fact, hint, identity
 from hub.values import Posted
 
+CALENDAR = "calendar"
+"""The connection of what comes round by itself; hub.yaml's own names may not be it."""
 FINAL = frozenset({"done", "witness", "ignored"})
 OPEN = ("parked", "waiting", "unassigned")
 REPLAYABLE = (*OPEN, "ready", "ignored")
 """Ignored ones too: an unknown type may be known to the mapping file by now."""
 STATES = (*sorted(FINAL), *OPEN, "ready", "fetching")
 LEASE = timedelta(minutes=2)
+FORGOTTEN = "the person it is about was erased"
+"""The reason of events of erased people, however they ended."""
 FETCH_SCHEDULE_S = (2, 10, 60, 300, 1800, 7200, 21600, 43200, 86400)
 """Seconds between tries to read a record from a platform; after the last the event is parked."""
 
@@ -78,6 +82,11 @@ class Entry(msgspec.Struct, kw_only=True):
 
     def ignore(self, reason: str) -> None:
         self.state, self.reason = "ignored", reason
+
+    def forget(self) -> None:
+        """Keep nothing of what it says: the person it is about was erased after it happened."""
+        self.state, self.reason = "ignored", FORGOTTEN
+        self.canonical = self.fetched = self.member = None
 
     def witness(self, fact: str) -> None:
         self.state, self.reason = "witness", f"{fact} was told before"
@@ -126,12 +135,31 @@ def unsettled(connection: sa.Connection, entries: Iterable[Entry]) -> list[Entry
     return chosen
 
 
+def forgotten(connection: sa.Connection, entries: Iterable[Entry]) -> set[int]:
+    """Return the webhooks in which events of erased people came, new or again: their bodies have to go."""
+    keys = {(entry.connection, entry.source_id) for entry in entries}
+    known = {(row.connection, row.source_id) for row in _SAME(connection, keys) if row.reason == FORGOTTEN}
+    return {
+        entry.inbox_id
+        for entry in entries
+        if entry.reason == FORGOTTEN or (entry.connection, entry.source_id) in known
+    }
+
+
 def _stored(connection: sa.Connection, keys: set[tuple[str, str]]) -> dict[tuple[str, str, int], Any]:
     return {(row.connection, row.source_id, row.part): row for row in _SAME(connection, keys)}
 
 
 _SAME = Lookup(
-    sa.select(event.c.id, event.c.connection, event.c.source_id, event.c.part, event.c.state, event.c.fence),
+    sa.select(
+        event.c.id,
+        event.c.connection,
+        event.c.source_id,
+        event.c.part,
+        event.c.state,
+        event.c.fence,
+        event.c.reason,
+    ),
     event.c.connection,
     event.c.source_id,
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import sqlalchemy as sa
 import structlog
 
-from hub import effects, inbox, journal
+from hub import birthdays, effects, inbox, journal, people, rewards
 from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out
@@ -26,7 +26,10 @@ from hub.journal import Entry, Settled
 from hub.ledger import Book
 from hub.members import Directory
 from hub.reading import fetch_and_read, read
+from hub.referrals import Referrals
+from hub.rewards import Rewards, Scope
 from hub.sdk import Answer, Webhook
+from hub.usage import Usage
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -88,7 +91,7 @@ def process(hub: Hub, limit: int = BATCH) -> int:
         hub.tell(settled)
         return len(rows)
 
-    return _isolating(attempt)
+    return isolating(attempt)
 
 
 def catch_up(hub: Hub, limit: int = BATCH) -> int:
@@ -113,7 +116,7 @@ def catch_up(hub: Hub, limit: int = BATCH) -> int:
         hub.tell(settled)
         return len(claimed)
 
-    return _isolating(attempt)
+    return isolating(attempt)
 
 
 def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
@@ -122,7 +125,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     The entries given stay as they are: when the transaction fails they can be settled again.
     """
     now, program = hub.clock(), hub.programs.current
-    entries = journal.unsettled(tx, [copy(entry) for entry in entries])
+    given, entries = entries, journal.unsettled(tx, [copy(entry) for entry in entries])
     live = [entry for entry in entries if entry.state == "done" and entry.canonical is not None]
 
     # Identify.
@@ -130,34 +133,59 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
         tx,
         [(entry.connection, ref) for entry in live for ref in effects.people(entry)],
         match=program.identity.match,
-        enrol=program.identity.enrol == "automatic",
+        enrol=program.identity.enrols_strangers,
         now=now,
+        weak=program.identity.weak,
     )
     for entry in live:
-        entry.member = directory.resolve(entry.connection, effects.event_of(entry).member, entry.id)
+        effects.identify(directory, entry)
+    live = [entry for entry in live if entry.canonical is not None]
     directory.flush()
 
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
+    origins = effects.origins(hub.programs, live, facts)
+    wanted = effects.wanted(live, facts)
+    needs = rewards.look(tx, wanted)
+    referrals = Referrals.open(tx, *effects.referred(hub.programs, live), now=now)
     book = Book.open(
         tx,
-        {entry.member for entry in live if entry.member},
+        effects.members(directory, live) | needs.members | referrals.referrers,
         now=now,
         program=program,
-        origins=effects.origins(live, facts),
-        keys=effects.keys(live),
+        origins=origins,
+        keys=effects.keys(hub.programs, live) | needs.keys,
+        holds=needs.holds,
+        spent=needs.spent,
     )
+    referrals.lock()
+    directory.note_gone(earned.member for name in origins if (earned := book.earning(name)))
+    directory.facts(referrals.people)
     step = effects.Step(hub.programs, book, facts, directory)
+    step.referrals = referrals
+    step.usage = Usage.open(tx, *effects.counters(hub.programs, live, book, facts))
+    step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
+    step.rewards.orders.tell(effects.sold(live, wanted))
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
     book.flush(tx)
+    step.rewards.flush(tx)
+    step.usage.flush()
+    referrals.flush()
+    birthdays.remember(tx, step.birthdays)
+    for gone, kept in step.merged:
+        people.take_along(tx, gone, kept)
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)
+    people.request(tx, step.erasures, now)
+    if directory.anybody_erased:
+        people.note_bodies(tx, journal.forgotten(tx, [*given, *entries]))
 
     # Fan out.
-    told = fan_out(hub, tx, directory, book, entries=live, happenings=step.happened)
+    happened = [*step.happened, *step.rewards.happened, *directory.happened]
+    told = fan_out(hub, tx, directory, book, entries=live, happenings=happened)
     return Settled(entries, book.posted, told)
 
 
@@ -185,7 +213,7 @@ Settle = Callable[["Hub", sa.Connection, Sequence[Entry]], Settled]
 T = TypeVar("T")
 
 
-def _isolating(attempt: Callable[[Settle], T]) -> T:
+def isolating(attempt: Callable[[Settle], T]) -> T:
     """Run a transaction over a batch; where one event breaks it, run it again with each event apart."""
     try:
         return attempt(settle)

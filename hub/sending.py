@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from xml.etree import ElementTree as ET
 
 import msgspec
 import requests
@@ -48,12 +49,18 @@ def sample(connection: Connection, event_type: str, variant: str = "") -> Sample
 def changed(given: Sample, values: Mapping[str, Any]) -> Sample:
     """Return a sample with values set by dotted path: {"customer.id": 77, "line_items.0.price": "4.20"}.
 
-    In a form the path is the field's name; below `payload.` it goes into that field's JSON.
+    In a form the path is the field's name; below `payload.` it goes into that field's JSON. In XML the last step
+    names the elements whose text is set, whatever their namespace.
+
+    Raises:
+        HubError: the XML has no such element.
     """
     if not values:
         return given
     if "form" in given.headers.get("Content-Type", ""):
         return replace(given, body=_changed_form(given.body, values))
+    if "xml" in given.headers.get("Content-Type", ""):
+        return replace(given, body=_changed_xml(given.body, values))
     return replace(given, body=_changed_json(given.body, values))
 
 
@@ -114,6 +121,19 @@ def _changed_form(body: bytes, values: Mapping[str, Any]) -> bytes:
         else:
             fields[name] = str(value)
     return urlencode(fields).encode()
+
+
+def _changed_xml(body: bytes, values: Mapping[str, Any]) -> bytes:
+    root = ET.fromstring(body)  # noqa: S314 - a sample of our own
+    for path, value in values.items():
+        name = path.rpartition(".")[2]
+        found = [each for each in root.iter() if each.tag.rpartition("}")[2] == name]
+        if not found:
+            raise HubError(f"the sample has no element {name!r}")
+        for each in found:
+            each.text = str(value)
+    changed: bytes = ET.tostring(root, encoding="utf-8")
+    return changed
 
 
 def _set(document: Any, path: list[str], value: Any) -> None:

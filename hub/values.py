@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+DebtPolicy = Literal["allow", "waive", "clamp", "own_lot_only"]
+"""What happens when a reversal finds the points spent: the member owes them (allow), the programme bears them
+(waive), the reversal stops there (clamp), or it stops even before it takes points of other earnings (own_lot_only)."""
 
 
 class Award(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,6 +19,7 @@ class Award(msgspec.Struct, frozen=True, kw_only=True):
         wanted: what the rule gives before caps; `points` is what is left of it, zero or more.
         available_at: when pending points become active.
         expires_at: the first instant at which they can no longer be spent; None is never.
+        lines: (order line, its part of the points), where the rule counts lines.
     """
 
     rule: str
@@ -23,6 +28,7 @@ class Award(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     available_at: datetime
     expires_at: datetime | None = None
+    lines: tuple[tuple[str, int], ...] = ()
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +46,17 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
     event: str | None = None
 
+
+CHANNELS = ("email", "sms", "whatsapp", "push", "chat", "phone", "post")
+"""The ways to reach a person that a consent can be about."""
+
+MARKETING = "marketing"
+MEMBERSHIP = "membership"
+TRANSACTIONAL = "transactional"
+"""What needs nobody's consent: a receipt, a balance somebody asked for."""
+
+PURPOSES = (MEMBERSHIP, MARKETING)
+"""What somebody can agree to: to take part in the programme, and to be sent offers. Others are kept and mean nothing here."""
 
 MEMBER_FACTS: dict[str, str] = {
     "id": "the hub's own id",
@@ -80,6 +97,8 @@ LEDGER_TRIGGERS = {
     "transfer_in": "points.transferred",
     "merge_out": "points.merged",
     "merge_in": "points.merged",
+    "unmerge_out": "points.merged",
+    "unmerge_in": "points.merged",
     "migrate": "points.migrated",
 }
 """Posting kind -> the trigger that outbound rules name; `points.changed` means any of them."""
@@ -87,7 +106,7 @@ LEDGER_TRIGGERS = {
 TOLD: dict[str, tuple[str, ...]] = {
     "tier": ("was", "to", "direction", "points"),
     "approval": ("id", "kind", "role", "summary", "state", "actor", "reason"),
-    "redemption": ("id", "reward", "points", "channel", "state"),
+    "redemption": ("id", "reward", "points", "channel", "state", "reason"),
     "voucher": ("id", "code", "reward", "kind", "value", "expires_at"),
     "task": ("id", "queue", "title", "checklist"),
     "milestone": ("rule", "reached", "badge"),
@@ -110,6 +129,7 @@ HAPPENINGS: dict[str, str] = {
     "redemption.confirmed": "redemption",
     "redemption.released": "redemption",
     "redemption.returned": "redemption",
+    "redemption.refused": "redemption",
     "voucher.issued": "voucher",
     "voucher.redeemed": "voucher",
     "voucher.expired": "voucher",

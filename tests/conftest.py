@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from hub.storage import Database
 from hub.storage.migrations import upgrade
@@ -17,6 +18,9 @@ from hub.storage.triggers import APPEND_ONLY
 
 POSTGRESQL = os.environ.get("HUB_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
 ROOT = Path(__file__).parents[1]
+
+settings.register_profile("nightly", print_blob=True)
+"""What is random takes its long way by it: `pytest --hypothesis-profile nightly`."""
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, sending, upkeep
+from hub.cli import events, files, ledger, outbox, people, program, rewards, sending, upkeep
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -130,10 +130,15 @@ def doctor(
 for group, name in (
     (events.inbox, "inbox"),
     (outbox.outbox, "outbox"),
-    (ledger.members, "members"),
+    (people.members, "members"),
+    (rewards.rewards, "rewards"),
+    (rewards.vouchers, "vouchers"),
+    (rewards.tasks, "tasks"),
     (ledger.ledger, "ledger"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),
+    (program.program, "program"),
+    (program.referrals, "referrals"),
     (ledger.db, "db"),
 ):
     app.add_typer(group, name=name)

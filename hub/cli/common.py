@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
     from rich.console import Console
 
     from hub.config import Config
     from hub.connections import Connection
+    from hub.hub import Hub
     from hub.storage import Database
 
 ConfigPath = Annotated[
@@ -34,7 +36,7 @@ DEFAULT = Path("hub.yaml")
 
 STYLES = {
     "ok": "green", "done": "green", "warn": "yellow", "waiting": "yellow", "unassigned": "yellow", "parked": "red",
-    "bad": "red", "dead": "red", "open": "red",
+    "bad": "red", "unexplained": "red", "dead": "red", "open": "red",
 }  # fmt: skip
 """Colours of the words in a column named `state`."""
 
@@ -85,6 +87,44 @@ def opened(config: Path) -> Iterator[Opened]:
         yield Opened(read, database)
     finally:
         database.close()
+
+
+@contextmanager
+def acting(config: Path) -> Iterator[Hub]:
+    """Open a hub to do something with it, as a running one would; what it causes is told by the running one.
+
+    Raises:
+        ConfigError: a file is faulty.
+        HubError: the schema is not this version's.
+    """
+    from hub.hub import open_hub
+
+    with opened(config):
+        pass
+    hub = open_hub(config)
+    try:
+        yield hub
+    finally:
+        hub.close()
+
+
+def member_named(tx: sa.Connection, reference: str) -> str:
+    """Return the member a reference means: an id, `connection:external id`, an address or a number.
+
+    Raises:
+        HubError: nobody, or it may be several.
+    """
+    from hub import members
+    from hub.sdk import HubError
+
+    found = members.find(tx, reference)
+    if not found:
+        raise HubError(
+            f"no member is known as {reference!r}; try connection:external id, or an e-mail address"
+        )
+    if len(found) > 1:
+        raise HubError(f"{reference!r} may be {' or '.join(found)}: name one by its id")
+    return found[0]
 
 
 def connection_named(config: Config, name: str) -> Connection:

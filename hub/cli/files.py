@@ -102,6 +102,26 @@ def list_connectors(as_json: AsJson = False) -> None:
         say(f"{name} was set aside: {reason}", style="red")
 
 
+@mappings.command("coverage")
+def cover_mappings(
+    folder: Annotated[
+        Path, typer.Argument(help="Bodies, in one folder for each platform.", exists=True, file_okay=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Tell what the shipped mappings make of a folder of bodies; exit 1 when one is unexplained."""
+    from dataclasses import asdict
+
+    from hub import plugins
+    from hub.config import shipped_mapping
+    from hub.coverage import cover
+
+    kinds = plugins.load().connectors
+    rows = [asdict(row) for row in cover(folder, kinds, {name: shipped_mapping(name) for name in kinds})]
+    show(rows, ["platform", "file", "type", "state", "said"], as_json=as_json)
+    raise typer.Exit(1 if any(row["state"] == "unexplained" for row in rows) else 0)
+
+
 @connectors.command("grade")
 def grade_connectors(
     name: Annotated[str, typer.Argument(help="One of them; empty: all.")] = "",

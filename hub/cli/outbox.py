@@ -26,7 +26,7 @@ from hub.cli.common import (
 
 outbox = typer.Typer(help="Deliveries to platforms.", no_args_is_help=True)
 
-STATES = ("ready", "sending", "done", "replaced", "dead")
+STATES = ("ready", "sending", "done", "replaced", "withheld", "dead")
 
 Member = Annotated[str, typer.Option(help="Only about this member, by id.")]
 
@@ -35,7 +35,7 @@ Member = Annotated[str, typer.Option(help="Only about this member, by id.")]
 def list_deliveries(
     config: ConfigPath = DEFAULT,
     connection: OfConnection = "",
-    state: Annotated[str, typer.Option(help="ready, sending, done, replaced or dead.")] = "",
+    state: Annotated[str, typer.Option(help="ready, sending, done, replaced, withheld or dead.")] = "",
     member: Member = "",
     since: Since = "",
     after: Annotated[str, typer.Option(help="The last id of the page before.")] = "",

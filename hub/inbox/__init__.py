@@ -4,9 +4,12 @@ from hub.inbox.advice import next_step
 from hub.inbox.inbox import Inbox, NotStored, Outcome, Overloaded
 from hub.inbox.reading import (
     Facts,
+    Kept,
     Listed,
     Sample,
+    bodies_after,
     claim_pending,
+    erase,
     facts_of,
     find,
     finish,
@@ -18,6 +21,7 @@ from hub.inbox.reading import (
     read_after,
     refused_counts,
     refused_samples,
+    rewrite,
 )
 from hub.inbox.refusals import Refusals
 from hub.inbox.row import Row, StoredRow
@@ -25,6 +29,7 @@ from hub.inbox.row import Row, StoredRow
 __all__ = [
     "Facts",
     "Inbox",
+    "Kept",
     "Listed",
     "NotStored",
     "Outcome",
@@ -33,7 +38,9 @@ __all__ = [
     "Row",
     "Sample",
     "StoredRow",
+    "bodies_after",
     "claim_pending",
+    "erase",
     "facts_of",
     "find",
     "finish",
@@ -46,4 +53,5 @@ __all__ = [
     "read_after",
     "refused_counts",
     "refused_samples",
+    "rewrite",
 ]

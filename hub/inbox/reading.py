@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from hub.inbox.row import Delivery, StoredRow, decompress
+from hub.inbox.row import Delivery, StoredRow, compress, decompress
 from hub.sdk import Headers, Webhook
 from hub.sdk.signatures import body_digest
 from hub.storage import Database
@@ -55,6 +55,15 @@ class Facts:
     size: int
     body_hash: bytes
     verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An accepted webhook whose body is still there."""
+
+    id: int
+    connection: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +216,52 @@ def refused_samples(connection: sa.Connection, *, of: str | None = None, limit: 
     if of is not None:
         query = query.where(refused_sample.c.connection == of)
     return [Sample(*row) for row in connection.execute(query.limit(limit))]
+
+
+def bodies_after(connection: sa.Connection, last: int, limit: int, *, up_to: int | None = None) -> list[Kept]:
+    """Return a page of the bodies that are kept, in order of id, of webhooks that have been worked on.
+
+    Args:
+        connection: of the database.
+        last: the last id of the page before; 0 at first.
+        limit: bodies of a page.
+        up_to: the last id that has been worked on, on SQLite; on PostgreSQL the rows know.
+    """
+    query = (
+        sa.select(inbox.c.id, inbox.c.connection, inbox_body.c.data)
+        .join(inbox_body, inbox_body.c.id == inbox.c.id)
+        .where(inbox.c.id > last)
+        .order_by(inbox.c.id)
+        .limit(limit)
+    )
+    query = query.where(~inbox.c.pending) if up_to is None else query.where(inbox.c.id <= up_to)
+    return [Kept(id_, name, decompress(frame)) for id_, name, frame in connection.execute(query)]
+
+
+def erase(connection: sa.Connection, ids: Sequence[int]) -> int:
+    """Delete the bodies of these webhooks, and the headers that were kept; return how many bodies went."""
+    kept = sa.select(inbox_body.c.id, inbox_body.c.data).where(inbox_body.c.id.in_(ids))
+    bodies = [(id_, frame) for id_, frame in connection.execute(kept)]
+    forget(connection, bodies)
+    connection.execute(inbox.update().where(inbox.c.id.in_(ids)).values(headers="{}"))
+    return len(bodies)
+
+
+def rewrite(connection: sa.Connection, ids: Sequence[int], change: Callable[[bytes, str], bytes]) -> int:
+    """Replace bodies by what `change` makes of (body, connection name); return how many changed."""
+    query = sa.select(inbox.c.id, inbox.c.connection, inbox_body.c.data)
+    rows = connection.execute(
+        query.join(inbox_body, inbox_body.c.id == inbox.c.id).where(inbox.c.id.in_(ids))
+    )
+    changed = 0
+    for id_, name, frame in rows.all():
+        before = decompress(frame)
+        after = change(before, name)
+        if after != before:
+            (packed,) = compress([after])
+            connection.execute(inbox_body.update().where(inbox_body.c.id == id_).values(data=packed))
+            changed += 1
+    return changed
 
 
 def prune(database: Database, older_than: datetime, *, up_to: int | None = None, chunk: int = 500) -> int:

@@ -58,7 +58,7 @@ class Row(NamedTuple):
             _delivery_id(connection, webhook) or body_digest(webhook.body).hex(),
             to_us(webhook.received_at),
             webhook.method,
-            without_secret(webhook.url),
+            without_secret(webhook.url, connection.connector.hidden_query),
             msgspec.json.encode(webhook.headers.only(keep)).decode() if keep else "{}",
             len(webhook.body),
             "waived" if connection.waiver else "verified",

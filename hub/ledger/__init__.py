@@ -12,9 +12,21 @@ notes what the source says, the programme says what may be kept of it, and `sett
 """
 
 from hub.ledger.book import Book
+from hub.ledger.conflicts import KeyConflict, conflicts, keep_conflict
 from hub.ledger.dates import due
-from hub.ledger.reading import balances, last_postings, open_lots
-from hub.ledger.records import CANCELLED, Cause, Earning, Refund, earn_key, settle_key
+from hub.ledger.reading import balances, balances_of, last_postings, open_lots
+from hub.ledger.records import (
+    CANCELLED,
+    Cause,
+    Earning,
+    Hold,
+    Refund,
+    Spent,
+    earn_key,
+    hold_id,
+    release_key,
+    settle_key,
+)
 from hub.ledger.verify import Finding, Report, verify
 
 __all__ = [
@@ -23,13 +35,21 @@ __all__ = [
     "Cause",
     "Earning",
     "Finding",
+    "Hold",
+    "KeyConflict",
     "Refund",
     "Report",
+    "Spent",
     "balances",
+    "balances_of",
+    "conflicts",
     "due",
     "earn_key",
+    "hold_id",
+    "keep_conflict",
     "last_postings",
     "open_lots",
+    "release_key",
     "settle_key",
     "verify",
 ]

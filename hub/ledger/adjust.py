@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from hub.ledger.chain import request_hash
-from hub.ledger.draft import Draft
-from hub.sdk.errors import InsufficientPoints
+from hub.ledger.chain import ask
+from hub.ledger.spend import enough, take_active
 from hub.storage.tables import to_us
 from hub.values import Posted
 
@@ -45,28 +44,16 @@ def adjust(
     """
     if not (points and actor.strip() and reason.strip()):
         raise ValueError("an adjustment has points, an actor and a reason")
-    request = request_hash(
-        [key, wallet, points, actor, reason, None if expires_at is None else to_us(expires_at)]
-    )
-    if (answer := book.answered(key, request, member)) is not None:
+    until = None if expires_at is None else to_us(expires_at)
+    asked = ask(key, wallet=wallet, points=points, actor=actor, reason=reason, expires_at=until)
+    if (answer := book.answered(member, asked)) is not None:
         return answer
     account = book.catch_up(member)
-    if account.balance(wallet)["active"] < -points:
-        raise InsufficientPoints(-points, account.balance(wallet)["active"])
-    taken_from = book.active_lots(account, wallet) if points < 0 else []
-    draft = Draft(
-        account,
-        "adjust",
-        key,
-        occurred_at=book.now,
-        program_version=book.program.hash,
-        request=request,
-        actor=actor,
-        reason=reason,
-    )
+    taken_from = enough(book, account, wallet, -points) if points < 0 else []
+    draft = book.draft(account, "adjust", asked, actor=actor, reason=reason)
     draft.add(wallet, "adjusted", -points)
     if points > 0:
         draft.open_lot(wallet, points, book.now, expires_at, active=True)
     else:
-        draft.take([(lot, "active") for lot in taken_from], -points)
+        take_active(draft, taken_from, -points)
     return book.post(draft)

@@ -1,7 +1,7 @@
 """The ledger's unit of work: many events, many members, one transaction.
 
     book = Book.open(tx, members, now=now, program=program, origins=facts, keys=keys)
-    book.earn(...), book.settle_refunds(...), book.adjust(...), book.catch_up(...)
+    book.earn(...), book.settle_refunds(...), book.hold(...), book.redeem(...), book.catch_up(...)
     book.flush(tx)
     book.posted
 
@@ -12,16 +12,43 @@ be parked and the batch goes on. Each operation is a function in a module of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Self
+from typing import NoReturn, Self
 
 import sqlalchemy as sa
 
-from hub.ledger import adjust, chain, dates, earn, load, refunds, write
-from hub.ledger.chain import Sealed
+from hub.ledger import (
+    adjust,
+    chain,
+    conflicts,
+    dates,
+    earn,
+    forfeit,
+    load,
+    merge,
+    migrate,
+    refunds,
+    spend,
+    transfer,
+    write,
+)
+from hub.ledger.chain import Asked, Sealed
 from hub.ledger.draft import Draft
-from hub.ledger.records import OWNED, Account, Earning, Lot, Policy, earn_key
+from hub.ledger.records import (
+    OWNED,
+    Account,
+    Cause,
+    Earning,
+    Hold,
+    Lot,
+    Merge,
+    Origin,
+    Policy,
+    Spent,
+    hold_id,
+)
 from hub.sdk.errors import KeyReused
 from hub.storage.tables import to_us
 from hub.values import Posted
@@ -41,6 +68,7 @@ class Book:
 
     earn = earn.earn
     adjust = adjust.adjust
+    forfeit = forfeit.forfeit
     add_refund = refunds.add_refund
     add_cancellation = refunds.add_cancellation
     drop_cancellation = refunds.drop_cancellation
@@ -48,6 +76,15 @@ class Book:
     activate = dates.activate
     expire = dates.expire
     catch_up = dates.catch_up
+    hold = spend.hold
+    confirm = spend.confirm
+    release = spend.release
+    redeem = spend.redeem
+    give_back = spend.give_back
+    transfer = transfer.transfer
+    unmerge = merge.unmerge
+    merge = merge.merge
+    migrate = migrate.migrate
 
     def __init__(
         self, stored: load.Stored, connection: sa.Connection, now: datetime, program: Policy
@@ -57,7 +94,7 @@ class Book:
         self.posted: list[Posted] = []
         self.changes = write.Changes()
         self._stored = stored
-        self._connection = connection
+        self.connection = connection
 
     @classmethod
     def open(
@@ -69,6 +106,8 @@ class Book:
         program: Policy,
         origins: Iterable[str] = (),
         keys: Iterable[str] = (),
+        holds: Iterable[str] = (),
+        spent: Iterable[str] = (),
     ) -> Self:
         """Read and lock what a batch of operations needs.
 
@@ -76,15 +115,19 @@ class Book:
             connection: inside the transaction that `flush` will write to.
             now: the present, for everything in it.
             program: the current programme.
-            members: everybody who will earn or be swept; those of `origins` come by themselves.
+            members: everybody who will earn or be swept; those of `origins`, `holds` and `spent` come by themselves.
             origins: canonical facts whose earnings may be reversed.
             keys: idempotency keys that will be used; see `earn_key` and `settle_key`.
+            holds: ids of holds that may be confirmed or released.
+            spent: ids of postings that redeemed, of which something may be given back.
         """
         stored = load.load(
             connection,
             members=set(members),
             origins=set(origins),
             keys=set(keys),
+            holds=set(holds),
+            spent=set(spent),
             now=now,
         )
         return cls(stored, connection, now, program)
@@ -99,6 +142,11 @@ class Book:
         write.write(connection, self.changes)
         self.changes = write.Changes()
 
+    @property
+    def members(self) -> AbstractSet[str]:
+        """Whom it is open for."""
+        return self._stored.accounts.keys()
+
     def account(self, member: str) -> Account:
         """Return a member's account.
 
@@ -111,16 +159,50 @@ class Book:
             raise LookupError(f"the book is not open for member {member}") from None
 
     def active_lots(self, account: Account, wallet: str) -> list[Lot]:
-        """Return the lots that can be spent, in consumption order.
+        """Return the lots that can be spent, in consumption order. Otherwise as `open_lots`."""
+        return [lot for lot in self.open_lots(account, wallet) if lot.active]
+
+    def open_lots(self, account: Account, wallet: str) -> list[Lot]:
+        """Return the lots that have anything in them, in consumption order.
 
         Members of `origins` have all their lots here already; for another member it is one query.
         """
-        if not account.complete:
-            load.complete(self._connection, account)
+        self.complete(account)
+        lots = [lot for lot in account.lots.values() if lot.wallet == wallet]
         return sorted(
-            (lot for lot in account.lots.values() if lot.active and lot.wallet == wallet),
-            key=lambda lot: lot.consumed_in,
+            (lot for lot in lots if lot.pending + lot.active + lot.held), key=lambda lot: lot.consumed_in
         )
+
+    def complete(self, account: Account) -> None:
+        """See that all open lots and holds of a member are here; one query each, where they are not."""
+        if not account.complete:
+            load.complete(self.connection, self._stored, account)
+
+    def present(self, account: Account) -> datetime:
+        """Return now, or the member's last posting where that is later: nobody's time goes back."""
+        return self.now if account.posted_at is None else max(self.now, account.posted_at)
+
+    def held(self, hold_id: str) -> Hold:
+        """Return a hold.
+
+        Raises:
+            LookupError: not among the holds this book was opened for, or there is none of that id.
+        """
+        try:
+            return self._stored.holds[hold_id]
+        except KeyError:
+            raise LookupError(f"the book is not open for a hold {hold_id}") from None
+
+    def redemption(self, posting_id: str) -> Spent:
+        """Return a redemption.
+
+        Raises:
+            LookupError: not among `spent` of this book, or that posting did not redeem.
+        """
+        try:
+            return self._stored.spent[posting_id]
+        except KeyError:
+            raise LookupError(f"the book is not open for a redemption {posting_id}") from None
 
     def earning(self, fact: str) -> Earning | None:
         """Return what a fact earned, or None: it is unknown, or it gave no points.
@@ -137,23 +219,129 @@ class Book:
         self._stored.earnings[earning.fact] = earning
         self.changes.earnings.append(earning)
 
-    def answered(self, key: str, request: bytes, member: str) -> Posted | None:
+    def remember_hold(self, new: Hold) -> None:
+        """Keep a new hold, to be written and to be found by `held`."""
+        self._stored.holds[new.id] = new
+        self.changes.holds[new.id] = new
+
+    def remember_spent(self, new: Spent) -> None:
+        """Keep a new redemption, to be written and to be found by `redemption`."""
+        self._stored.spent[new.posting] = new
+        self.changes.spent[new.posting] = new
+
+    def answered(self, member: str, asked: Asked) -> Posted | None:
         """Return the posting that already answers a key, or None.
 
         Raises:
-            KeyReused: it answers another request.
+            KeyReused: it answers another request, or another member's. Both are kept for a person to compare.
             LookupError: not among the keys this book was opened for.
         """
         try:
-            answer = self._stored.answers[key]
+            answer = self._stored.answers[asked.key]
         except KeyError:
-            raise LookupError(f"the book is not open for the key {key}") from None
+            raise LookupError(f"the book is not open for the key {asked.key}") from None
         if answer is None:
             return None
-        asked, posted = answer
-        if asked != request or posted.member != member:
-            raise KeyReused(f"{key} was posted before with other content, as posting {posted.id}")
+        request, posted = answer
+        if request != asked.hash or not self.same(posted.member, member):
+            self._refuse(posted, asked, member)
+        if posted.kind == "hold" and hold_id(asked.key) not in self._stored.holds:
+            load.holds(self.connection, self._stored, {hold_id(asked.key)})
         return posted
+
+    def answered_with(self, key: str, asked: Asked, member: str) -> None:
+        """See that a key's second posting, in another member's chain, is this member's.
+
+        Raises:
+            KeyReused: it is another one's.
+        """
+        for posted in self.posted_under(key):
+            if not self.same(posted.member, member):
+                self._refuse(posted, asked, member)
+
+    def posted_under(self, *keys: str) -> list[Posted]:
+        """Return what was posted under keys, in their order; those that stand for nothing are left out."""
+        found = {key: posted for key, (_, posted) in load.answers(self.connection, set(keys)).items()}
+        found |= {posted.key: posted for posted in self.posted if posted.key in keys}
+        return [found[key] for key in keys if key in found]
+
+    def _refuse(self, posted: Posted, asked: Asked, member: str) -> NoReturn:
+        conflict = conflicts.compare(self.connection, posted, asked, member, self.now)
+        self.changes.conflicts[asked.key, conflict["request_hash"]] = conflict
+        said = f"{asked.key} was posted before with other content, as posting {posted.id}"
+        raise KeyReused(f"{said}; compare them with `hub ledger conflicts`", conflict)
+
+    def same(self, one: str, other: str) -> bool:
+        """Return whether two members are one by now."""
+        return one == other or self._became(one) == self._became(other)
+
+    def _became(self, member: str) -> str:
+        found = self._stored.accounts.get(member)
+        return found.member if found else load.survivor(self.connection, member)
+
+    # --- merges, for `merge.py` ----------------------------------------------------------------------------
+
+    def merges(self, *, key: str = "", member: str = "", undone_by: str = "") -> Merge | None:
+        """Return the merge of a key, the one of a member that counts, or the one that a key has taken back."""
+        for done in self.changes.merges.values():
+            if (
+                done.key == key
+                or (done.member == member and not done.undone_by)
+                or (undone_by and done.undone_by == undone_by)
+            ):
+                return done
+        return load.merge_of(self.connection, key=key, member_id=member, undone_by=undone_by)
+
+    def remember_merge(self, changed: Merge) -> None:
+        """Keep a merge, or that it was taken back, to be written."""
+        self.changes.merges[changed.key] = changed
+
+    def become(self, loser: Account, winner: Account) -> None:
+        """Let a member, and all who became it before, be another."""
+        accounts = self._stored.accounts
+        accounts |= {name: winner for name, account in accounts.items() if account is loser}
+        self.changes.members[loser.member] = winner.member
+
+    def revive(self, member: str) -> Account:
+        """Return the account of a merged member, which is empty, as it will be its own again."""
+        return load.tombstone(self.connection, member)
+
+    def part(self, account: Account, family: Collection[str]) -> None:
+        """Let a member, and all who had become it, be itself again."""
+        self._stored.accounts |= dict.fromkeys(family, account)
+        self.changes.members[account.member] = None
+
+    def write_so_far(self) -> None:
+        """Write what was done until now, where the rest is to read it."""
+        self.flush(self.connection)
+
+    def draft(
+        self,
+        account: Account,
+        kind: str,
+        asked: Asked,
+        *,
+        occurred_at: datetime | None = None,
+        cause: Cause | None = None,
+        reverses: Origin | None = None,
+        actor: str = "",
+        reason: str = "",
+        deadline: datetime | None = None,
+        version: str = "",
+    ) -> Draft:
+        """Begin a posting by the programme that counts now, of this instant, if nothing else is said."""
+        return Draft(
+            account,
+            kind,
+            asked,
+            occurred_at=occurred_at or self.now,
+            program_version=version or self.program.hash,
+            cause=cause,
+            reverses=reverses,
+            actor=actor,
+            reason=reason,
+            deadline=deadline,
+        )
 
     def post(self, draft: Draft) -> Posted:
         """Seal a draft: the next posting of its member's chain."""
@@ -197,7 +385,7 @@ def _seal(draft: Draft, posted: Posted, seq: int, legs: list[Leg]) -> Sealed:
         kind=draft.kind,
         occurred_at=to_us(draft.occurred_at),
         posted_at=to_us(posted.posted_at),
-        reverses=earn_key(draft.reverses.fact) if draft.reverses else None,
+        reverses=draft.reverses.key if draft.reverses else None,
         cause=chain.cause_name(cause.connection, cause.source_id, cause.part) if cause else None,
         program_version=draft.program_version,
         actor=draft.actor,
@@ -207,10 +395,13 @@ def _seal(draft: Draft, posted: Posted, seq: int, legs: list[Leg]) -> Sealed:
             for n, (wallet, bucket, delta) in enumerate(legs)
         ],
         lots=sorted(
-            chain.lot_seal(lot.wallet, lot.amount, lot.available_at, lot.expires_at) for lot in draft.opened
+            chain.lot_seal(lot.name, lot.wallet, lot.amount, lot.available_at, lot.expires_at)
+            for lot in draft.opened
         ),
         awards=[
             (n, given.rule, given.lot.wallet, given.wanted, given.points)
             for n, given in enumerate(draft.awards)
         ],
+        moves=[(n, lot.name, bucket, delta) for n, (lot, bucket, delta) in enumerate(draft.moves)],
+        deadline=None if draft.deadline is None else to_us(draft.deadline),
     )

@@ -7,10 +7,9 @@ are still covered, because verification resolves them (docs/decisions/0005-hash-
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,11 +25,13 @@ class Sealed(msgspec.Struct, array_like=True, kw_only=True):
     """A posting as it is hashed: a JSON array of these fields, in this order; times in microseconds since 1970.
 
     Attributes:
-        reverses: the key of the earning.
+        reverses: the key of the posting it takes from, gives back to or ends.
         cause: the source event, as `cause_name` gives it.
         legs: (n, side, wallet, bucket, delta) in order of n.
-        lots: (wallet, amount, available_at, expires_at) of the lots it opened, sorted.
+        lots: (name, wallet, amount, available_at, expires_at) of the lots it opened, sorted.
         awards: (n, rule, wallet, wanted, points) in order of n.
+        moves: (n, the lot's name, bucket, delta) in order of n.
+        deadline: of the hold it made.
     """
 
     seq: int
@@ -45,8 +46,10 @@ class Sealed(msgspec.Struct, array_like=True, kw_only=True):
     actor: str
     reason: str
     legs: list[tuple[int, str, str, str, int]]
-    lots: list[tuple[str, int, int, int]]
+    lots: list[tuple[str, str, int, int, int]]
     awards: list[tuple[int, str, str, int, int]]
+    moves: list[tuple[int, str, str, int]]
+    deadline: int | None = None
 
     def hash(self, previous: bytes) -> bytes:
         """Return this posting's hash, given the hash of the member's previous one."""
@@ -64,12 +67,31 @@ def cause_name(connection: str, source_id: str, part: int) -> str:
 
 
 def lot_seal(
-    wallet: str, amount: int, available_at: datetime, expires_at: datetime | None
-) -> tuple[str, int, int, int]:
+    name: str, wallet: str, amount: int, available_at: datetime, expires_at: datetime | None
+) -> tuple[str, str, int, int, int]:
     """Return what a posting seals of a lot it opens; -1 stands for no expiry."""
-    return wallet, amount, to_us(available_at), -1 if expires_at is None else to_us(expires_at)
+    return name, wallet, amount, to_us(available_at), -1 if expires_at is None else to_us(expires_at)
 
 
-def request_hash(request: Iterable[Any]) -> bytes:
-    """Return the hash of what was asked for: plain values, no member id (a replay makes new ones) and no person."""
-    return sha256(_encode(tuple(request))).digest()
+class Asked(NamedTuple):
+    """What was asked for, under an idempotency key.
+
+    Attributes:
+        content: plain values by name, no member id (a replay makes new ones) and no person.
+        hash: of all of it.
+    """
+
+    key: str
+    content: dict[str, Any]
+    hash: bytes
+
+
+def ask(key: str, **content: Any) -> Asked:
+    """Return a request; scheduled work is asked for by its key alone."""
+    content["key"] = key
+    return Asked(key, content, request_hash(content))
+
+
+def request_hash(content: Any) -> bytes:
+    """Return the hash of plain values; the order of a dict's keys does not count."""
+    return sha256(_encode(content)).digest()

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hub.ledger.chain import request_hash
-from hub.ledger.draft import Draft, Given
+from hub.ledger.chain import ask
+from hub.ledger.draft import Given
 from hub.ledger.records import Amounts, Cause, Earning, Line, earn_key
 from hub.storage.tables import to_us
 from hub.values import Award, Posted
@@ -26,6 +26,7 @@ def earn(
     cause: Cause,
     amounts: Amounts | None = None,
     data: Mapping[str, Any] | None = None,
+    version: str = "",
 ) -> Posted | None:
     """Post what a fact earns, and what of it has expired already.
 
@@ -33,11 +34,12 @@ def earn(
         book: open for the member and the fact's `earn_key`.
         member: who earns.
         fact: the canonical fact key.
-        awards: priced by the current programme; those without points are left out.
+        awards: as priced; those without points are left out.
         occurred_at: by the source's clock.
         cause: the event that tells of the fact.
         amounts: what the purchase was worth, for its refunds; None where no money was in it.
         data: the canonical event as plain values, without the person. Part of what the key stands for.
+        version: the programme that priced it; the current one by default.
 
     Returns:
         The posting, which is the first one when the fact earned before. None when there are no points: nothing
@@ -48,20 +50,18 @@ def earn(
     """
     key = earn_key(fact)
     money = (amounts.net_minor, amounts.gross_minor, amounts.currency) if amounts else (0, 0, "")
-    request = request_hash([key, to_us(occurred_at), money, data])
-    if (answer := book.answered(key, request, member)) is not None:
+    asked = ask(key, occurred_at=to_us(occurred_at), money=money, data=data)
+    if (answer := book.answered(member, asked)) is not None:
         return answer
     given = [award for award in awards if award.points]
     if not given:
         return None
     account = book.catch_up(member)
-    version = book.program.hash
-    draft = Draft(
-        account, "earn", key, occurred_at=occurred_at, program_version=version, request=request, cause=cause
-    )
+    version = version or book.program.hash
+    draft = book.draft(account, "earn", asked, occurred_at=occurred_at, cause=cause, version=version)
     net, gross, currency = money
     earning = Earning(
-        fact, draft.id, member, cause.id, version, occurred_at, net, gross, currency, data
+        fact, draft.id, account.member, cause.id, version, occurred_at, net, gross, currency, data
     )  # fmt: skip
     over = []
     for award in given:

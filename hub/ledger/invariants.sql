@@ -36,6 +36,14 @@ FROM (
 GROUP BY wallet
 HAVING SUM(amount) <> 0;
 
+-- what_left_arrived (2)
+-- What was transferred from or merged into somebody arrived there: both sum to zero in every wallet.
+SELECT wallet, bucket, SUM(delta) AS excess
+FROM leg
+WHERE owner = :programme AND bucket IN ('transferred', 'merged')
+GROUP BY wallet, bucket
+HAVING SUM(delta) <> 0;
+
 -- balances_equal_legs (3)
 -- A member's stored balance is the sum of their legs, bucket by bucket.
 SELECT member, wallet, bucket, SUM(amount) AS excess
@@ -119,6 +127,46 @@ FROM posting
 GROUP BY key
 HAVING COUNT(*) > 1;
 
+-- holds_are_their_lots (11)
+-- A hold is of as many points of its wallet as its posting took from lots; 9 compares lots and legs.
+SELECT hold.id AS hold, hold.points, leg.delta AS taken
+FROM hold LEFT JOIN leg ON leg.posting = hold.posting AND leg.bucket = 'held' AND leg.wallet = hold.wallet
+WHERE hold.points <> COALESCE(leg.delta, 0);
+
+-- held_is_what_holds_hold (12)
+-- What a member's balance has as held is what their open holds are of.
+SELECT member, wallet, SUM(amount) AS excess
+FROM (
+    SELECT member, wallet, held AS amount FROM balance
+    UNION ALL SELECT member, wallet, -points FROM hold WHERE state = 'held'
+) AS both_sides
+GROUP BY member, wallet
+HAVING SUM(amount) <> 0;
+
+-- ended_holds_have_postings (12)
+-- A hold that is confirmed was redeemed, one that is released was given back, once, by its member; an open one neither.
+SELECT hold.id AS hold, hold.state, COUNT(posting.id) AS postings
+FROM hold LEFT JOIN posting ON posting.reverses = hold.posting AND posting.kind IN ('redeem', 'release')
+GROUP BY hold.id, hold.state
+HAVING COUNT(posting.id) <> CASE hold.state WHEN 'held' THEN 0 ELSE 1 END
+    OR MIN(posting.kind) <> CASE hold.state WHEN 'confirmed' THEN 'redeem' ELSE 'release' END
+    OR COUNT(CASE WHEN posting.member <> hold.member THEN 1 END) > 0;
+
+-- redemptions_give_back_what_they_took (13)
+-- What redemptions took and gave back is what their postings say, and no more came back than was taken.
+SELECT posting, SUM(points) AS points, SUM(returned) AS returned
+FROM (
+    SELECT posting, points, returned FROM spent
+    UNION ALL
+    SELECT CASE posting.kind WHEN 'give_back' THEN posting.reverses ELSE posting.id END,
+        CASE posting.kind WHEN 'give_back' THEN 0 ELSE -leg.delta END,
+        CASE posting.kind WHEN 'give_back' THEN leg.delta ELSE 0 END
+    FROM leg JOIN posting ON posting.id = leg.posting
+    WHERE leg.bucket = 'redeemed'
+) AS both_sides
+GROUP BY posting
+HAVING SUM(points) <> 0 OR SUM(returned) <> 0;
+
 -- reversed_within_earned (13)
 -- Reversals take back no more than the earning gave, and give back no more than they took.
 SELECT origin AS posting, wallet, SUM(given) AS given, SUM(taken) AS taken
@@ -177,11 +225,37 @@ SELECT posting.id AS posting
 FROM posting LEFT JOIN member ON member.id = posting.member
 WHERE member.id IS NULL;
 
+-- merged_members_hold_nothing (16)
+-- Who became another has no points, no debts and no open holds.
+SELECT member.id AS member, holdings.what
+FROM member JOIN (
+    SELECT member, 'balance' AS what FROM balance WHERE pending <> 0 OR active <> 0 OR held <> 0 OR debt <> 0
+    UNION ALL SELECT member, 'lot' FROM lot WHERE pending + active + held > 0
+    UNION ALL SELECT member, 'hold' FROM hold WHERE state = 'held'
+) AS holdings ON holdings.member = member.id
+WHERE member.state = 'merged';
+
+-- tombstones_name_survivors (16)
+-- Who became another says whom, as the one merge that counts says it, and nobody became themselves.
+SELECT member.id AS member, COUNT(member_merge.key) AS merges
+FROM member LEFT JOIN member_merge ON member_merge.member = member.id AND member_merge.undone_by IS NULL
+WHERE member.state = 'merged' OR member.merged_into IS NOT NULL OR member_merge.key IS NOT NULL
+GROUP BY member.id, member.state, member.merged_into
+HAVING COUNT(member_merge.key) <> 1 OR member.state <> 'merged' OR member.merged_into IS NULL
+    OR member.merged_into = member.id
+    OR COUNT(CASE WHEN member_merge.survivor = member.merged_into THEN 1 END) <> 1;
+
 -- nothing_is_overdue (17)
 -- Nothing is left that should have become active or expired by now.
 SELECT id AS lot, member
 FROM lot
 WHERE (pending > 0 AND available_at <= :now) OR (expires_at <= :now AND pending + active > 0);
+
+-- no_hold_is_overdue (17)
+-- No hold is open whose deadline is over.
+SELECT id AS hold, member
+FROM hold
+WHERE state = 'held' AND deadline <= :now;
 
 -- liability_is_what_was_issued (18)
 -- All lots and debts together are what the programme issued and did not get back.
@@ -194,10 +268,120 @@ FROM (
 GROUP BY wallet
 HAVING SUM(amount) <> 0;
 
+-- vouchers_are_used_once (20)
+-- A voucher for one use is redeemed once, or once more for each time that was rolled back.
+SELECT voucher.id AS voucher, COUNT(*) AS uses
+FROM voucher JOIN voucher_step AS used ON used.voucher = voucher.id AND used.what = 'redeemed'
+LEFT JOIN voucher_step AS undone ON undone.voucher = voucher.id AND undone.undoes = used.n
+WHERE voucher.single_use AND undone.n IS NULL
+GROUP BY voucher.id
+HAVING COUNT(*) > 1;
+
+-- vouchers_end_in_time (20)
+-- No voucher is redeemed, and no gift card charged, at the instant it expires or later.
+SELECT voucher.id AS voucher, voucher_step.n
+FROM voucher JOIN voucher_step ON voucher_step.voucher = voucher.id
+WHERE voucher_step.what IN ('redeemed', 'charged') AND voucher_step.at >= voucher.expires_at;
+
+-- uses_are_taken_back_once (20)
+-- A use is rolled back once, and no more goes back to a gift card than the charge took.
+SELECT used.voucher, used.n
+FROM voucher_step AS used JOIN voucher_step AS undone ON undone.voucher = used.voucher AND undone.undoes = used.n
+GROUP BY used.voucher, used.n, used.what, used.amount_minor
+HAVING (used.what = 'redeemed' AND COUNT(*) > 1) OR SUM(undone.amount_minor) > -used.amount_minor;
+
+-- vouchers_follow_their_history (20)
+-- A voucher for one use is in the state its last step says; the steps are numbered without a gap.
+SELECT voucher.id AS voucher, voucher.state, history.last, history.steps
+FROM voucher LEFT JOIN (
+    SELECT voucher, MAX(n) AS last, COUNT(*) AS steps FROM voucher_step GROUP BY voucher
+) AS history ON history.voucher = voucher.id
+LEFT JOIN voucher_step ON voucher_step.voucher = voucher.id AND voucher_step.n = history.last
+WHERE history.last IS NULL OR history.last <> history.steps
+    OR (voucher.single_use AND voucher.state <> voucher_step.what);
+
+-- gift_cards_add_up (20)
+-- What a gift card has left is what was put on it less what was taken; one with nothing left is redeemed.
+SELECT voucher.id AS voucher, voucher.balance_minor, SUM(voucher_step.amount_minor) AS history
+FROM voucher JOIN voucher_step ON voucher_step.voucher = voucher.id
+GROUP BY voucher.id, voucher.balance_minor, voucher.initial_minor, voucher.kind, voucher.state
+HAVING SUM(voucher_step.amount_minor) <> voucher.balance_minor
+    OR voucher.balance_minor NOT BETWEEN 0 AND voucher.initial_minor
+    OR (voucher.kind = 'gift_card' AND voucher.state = 'redeemed' AND voucher.balance_minor <> 0)
+    OR (voucher.kind = 'gift_card' AND voucher.balance_minor = 0 AND voucher.state <> 'redeemed');
+
+-- stock_is_enough (21)
+-- Of no reward more are reserved and delivered than there are.
+SELECT reward, stock, reserved, delivered
+FROM stock
+WHERE reserved < 0 OR delivered < 0 OR reserved + delivered > stock;
+
+-- stock_is_what_was_taken (21)
+-- What is reserved and delivered of a reward is what its redemptions have.
+SELECT item AS reward, SUM(reserved) AS reserved, SUM(delivered) AS delivered
+FROM (
+    SELECT reward AS item, reserved, delivered FROM stock
+    UNION ALL
+    SELECT item, CASE stock WHEN 'reserved' THEN -1 ELSE 0 END, CASE stock WHEN 'delivered' THEN -1 ELSE 0 END
+    FROM redemption
+) AS both_sides
+GROUP BY item
+HAVING SUM(reserved) <> 0 OR SUM(delivered) <> 0;
+
+-- redemptions_follow_their_history (21)
+-- A redemption is in the state its last step says, and has given back what its steps say.
+SELECT redemption.id AS redemption, redemption.state, redemption.returned
+FROM redemption LEFT JOIN (
+    SELECT redemption, MAX(n) AS last, COUNT(*) AS steps, SUM(points) AS points
+    FROM redemption_step GROUP BY redemption
+) AS history ON history.redemption = redemption.id
+LEFT JOIN redemption_step ON redemption_step.redemption = redemption.id AND redemption_step.n = history.last
+WHERE history.last IS NULL OR history.last <> history.steps OR redemption_step.state <> redemption.state
+    OR history.points <> redemption.returned OR redemption.state = 'requested'
+    OR (redemption.state = 'returned' AND redemption.returned <> redemption.points);
+
+-- redemptions_spend_what_they_cost (21)
+-- The points of a redemption are what its posting says was redeemed; one that spent nothing has none.
+SELECT redemption.id AS redemption, redemption.points
+FROM redemption LEFT JOIN leg
+    ON leg.posting = redemption.posting AND leg.bucket = 'redeemed' AND leg.wallet = redemption.wallet
+WHERE (redemption.state IN ('confirmed', 'fulfilled', 'returned') AND redemption.points <> COALESCE(leg.delta, 0))
+    OR (redemption.state NOT IN ('confirmed', 'fulfilled', 'returned') AND redemption.posting IS NOT NULL);
+
+-- redemptions_hold_what_they_reserve (21)
+-- A held redemption has its points held, until the deadline; no other one has.
+SELECT redemption.id AS redemption, redemption.state, hold.state AS hold
+FROM redemption LEFT JOIN hold ON hold.id = redemption.hold
+WHERE (redemption.state = 'held' AND redemption.points > 0 AND hold.id IS NULL)
+    OR hold.points <> redemption.points
+    OR (hold.state = 'held' AND redemption.state <> 'held')
+    OR (redemption.state = 'held' AND hold.state = 'confirmed')
+    OR (redemption.state = 'held' AND hold.state = 'released' AND redemption.deadline <= :now);
+
+-- returns_give_back_what_they_say (21)
+-- The points that a step gave back are what its posting took from what was redeemed.
+SELECT redemption_step.redemption, redemption_step.n
+FROM redemption_step LEFT JOIN leg ON leg.posting = redemption_step.posting AND leg.bucket = 'redeemed'
+WHERE redemption_step.points <> 0 AND redemption_step.points <> -COALESCE(leg.delta, 0);
+
+-- tasks_belong_to_redemptions (21)
+-- A redemption has one task at most, which is open while it is confirmed and done when it is fulfilled.
+SELECT redemption.id AS redemption, redemption.state, MIN(task.state) AS task, COUNT(*) AS tasks
+FROM task LEFT JOIN redemption ON redemption.id = task.redemption
+WHERE task.redemption IS NOT NULL
+GROUP BY redemption.id, redemption.state
+HAVING COUNT(*) > 1 OR redemption.id IS NULL
+    OR (redemption.state = 'confirmed' AND MIN(task.state) <> 'open')
+    OR (redemption.state = 'fulfilled' AND MIN(task.state) <> 'done')
+    OR redemption.state NOT IN ('confirmed', 'fulfilled', 'returned');
+
+-- The places of 22 (caps), 23 (every earning has an accepted delivery, or a person and a reason), 24 (the checker is
+-- not the maker) and 25 (both sides of a referral, or neither): each belongs here, with the tables it is about.
+
 -- deliveries_go_on (26)
 -- Every outbox row is finished or has a next attempt.
 SELECT id AS outbox, state
 FROM outbox
-WHERE state NOT IN ('done', 'replaced', 'dead')
+WHERE state NOT IN ('done', 'replaced', 'withheld', 'dead')
     AND NOT (state = 'ready' AND next_at IS NOT NULL)
     AND NOT (state = 'sending' AND lease_until IS NOT NULL);

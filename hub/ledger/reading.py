@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from hub.ledger.records import OWNED
+from hub.storage import Lookup
 from hub.storage.tables import balance, leg, lot, posting
 
 
@@ -60,6 +62,17 @@ def balances(connection: sa.Connection, member: str) -> list[WalletBalance]:
     return [WalletBalance(*row) for row in connection.execute(query)]
 
 
+def balances_of(
+    connection: sa.Connection, members: Collection[str], wallet: str
+) -> dict[str, dict[str, int]]:
+    """Return one wallet's balance by bucket for each of these members, in one query, without locking them."""
+    found = {member: dict.fromkeys(OWNED, 0) for member in members}
+    for row in _OF_WALLET(connection, members):
+        if row.wallet == wallet:
+            found[row.member] = {bucket: getattr(row, bucket) for bucket in OWNED}
+    return found
+
+
 def open_lots(connection: sa.Connection, member: str, limit: int = 50) -> list[OpenLot]:
     """Return lots with points in them, in the order in which they are spent."""
     columns = [lot.c[field] for field in OpenLot.__dataclass_fields__]
@@ -86,3 +99,8 @@ def last_postings(connection: sa.Connection, member: str, limit: int = 10) -> li
     for of, wallet, delta in connection.execute(changed):
         points[of][wallet] = int(delta)
     return [Listed(**row._asdict(), points=points[row.id]) for row in rows]
+
+
+_OF_WALLET = Lookup(
+    sa.select(balance.c.member, balance.c.wallet, *(balance.c[bucket] for bucket in OWNED)), balance.c.member
+)

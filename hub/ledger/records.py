@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+from uuid import NAMESPACE_URL, uuid5
+
+from hub.values import DebtPolicy
 
 OWNED = ("pending", "active", "held", "debt")
-"""The buckets of a member. All others are the programme's: issued, expired, reversed, waived, adjusted."""
+"""The buckets of a member. All others are the programme's: issued, redeemed, expired, reversed, waived, adjusted,
+transferred, merged, migrated."""
 
 CANCELLED = "cancelled"
 """The refund id under which a cancellation is kept: it takes back all that is left."""
@@ -50,8 +54,48 @@ class Policy(Protocol):
     def hash(self) -> str:
         """Pinned on every posting that no older version has priced."""
 
-    def waives_debt(self, wallet: str) -> bool:
-        """Return whether the programme bears what a reversal cannot find, instead of the member owing it."""
+    def spends(self, wallet: str) -> bool:
+        """Return whether points of a wallet can be held, redeemed and transferred."""
+
+    def debt_policy(self, wallet: str) -> DebtPolicy:
+        """Return what happens when a reversal finds the points spent."""
+
+
+class Origin(Protocol):
+    """A posting that another one takes from, gives back to or ends; the chain seals its key."""
+
+    @property
+    def posting(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+
+
+class Ref(NamedTuple):
+    """Names a posting: an `Origin`."""
+
+    posting: str
+    key: str
+
+
+@dataclass(slots=True)
+class Merge:
+    """A member that became another.
+
+    Attributes:
+        gone, since: the numbers of the member's and the survivor's last postings by then. They order merges, as no
+            clock does.
+        undone_by: the key by which it was taken back; None while it counts.
+    """
+
+    key: str
+    member: str
+    survivor: str
+    at: datetime
+    gone: int
+    since: int
+    actor: str
+    reason: str
+    undone_by: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +103,8 @@ class Lot:
     """The points of one credit, with their dates.
 
     Attributes:
+        member: whose it is now: of the posting that moved it last.
+        posting: that opened it.
         amount: as credited; what repaid debt at once never reaches a bucket.
         expired, waived: what the programme took or bore; known only of lots that may be reversed.
         name: the posting that made it and its place there, in words that a replay finds again.
@@ -89,13 +135,62 @@ class Lot:
         return self.expires_at or _NEVER, self.available_at, self.id
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Hold:
+    """Points of named lots that are reserved for a redemption.
+
+    Attributes:
+        member: whose they are now.
+        state: held, confirmed or released.
+        deadline: the first instant at which it cannot be confirmed any more.
+        posting, key: of the posting that made it.
+        lots: which points, in the order in which they were taken.
+        held_at: when.
+    """
+
+    id: str
+    member: str
+    wallet: str
+    points: int
+    state: str
+    deadline: datetime
+    posting: str
+    key: str
+    held_at: datetime
+    channel: str = ""
+    lots: list[tuple[Lot, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Spent:
+    """A redemption: what was taken, and what of it was given back.
+
+    Attributes:
+        posting, key: of the posting that redeemed.
+        taken_at: when the points were taken out of what can be spent.
+        lots: which points, in the order in which they were taken.
+    """
+
+    posting: str
+    key: str
+    member: str
+    wallet: str
+    points: int
+    taken_at: datetime
+    channel: str = ""
+    returned: int = 0
+    lots: list[tuple[Lot, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
 class Account:
     """One member: the chain's head, balances by wallet and bucket, and lots.
 
     Attributes:
+        holds: those whose deadline is over, and those made now; all open ones once `complete`.
         lots: those that are due and those opened now; all open ones once `complete`.
-        up_to_date: what the lots' dates ask for has been posted.
+        up_to_date: what the dates ask for has been posted.
+        posted_before: `posted_at` as it was before this unit of work.
     """
 
     member: str
@@ -104,8 +199,13 @@ class Account:
     posted_at: datetime | None
     balances: dict[str, dict[str, int]] = field(default_factory=dict)
     lots: dict[str, Lot] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
     complete: bool = False
     up_to_date: bool = False
+    posted_before: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.posted_before = self.posted_at
 
     def balance(self, wallet: str) -> dict[str, int]:
         """Return a wallet's balance by bucket."""
@@ -179,6 +279,11 @@ class Earning:
     refunds: dict[tuple[str, str], Refund] = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        """The key under which it was posted."""
+        return earn_key(self.fact)
+
+    @property
     def given(self) -> dict[tuple[str, str], int]:
         """The points it gave, by (rule, wallet)."""
         return {at: line.given for at, line in self.lines.items()}
@@ -192,3 +297,13 @@ def earn_key(fact: str) -> str:
 def settle_key(fact: str) -> str:
     """Return the idempotency key under which a refund's own fact settles."""
     return f"settle:{fact}"
+
+
+def hold_id(key: str) -> str:
+    """Return the id of the hold that is made under a key: the same on every machine, for the chain seals it."""
+    return str(uuid5(NAMESPACE_URL, f"hold:{key}"))
+
+
+def release_key(hold: str) -> str:
+    """Return the idempotency key under which a hold is released when its deadline is over."""
+    return f"release:{hold}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from hub.ledger.chain import request_hash
+from hub.ledger.chain import ask
 from hub.ledger.draft import Draft, Given
 from hub.ledger.records import CANCELLED, Cause, Earning, Line, Lot, Refund, settle_key
 from hub.sdk.errors import PricingError
 from hub.sdk.events import Refund as Told
 from hub.storage.tables import to_us
-from hub.values import Posted
+from hub.values import DebtPolicy, Posted
 
 if TYPE_CHECKING:
     from hub.ledger.book import Book
@@ -67,7 +67,10 @@ def settle_refunds(
     cause: Cause,
     data: Mapping[str, Any] | None = None,
 ) -> Posted | None:
-    """Bring what an earning keeps to what it should keep, and return the posting; None when it does already.
+    """Bring what an earning keeps to what it should keep, and return the posting; None where nothing is to be done.
+
+    A wallet's debt policy may let an earning keep more, because its points are spent: the next refund of the same
+    purchase looks again.
 
     Args:
         book: open for the origin `of` and the `settle_key` of `fact`.
@@ -84,8 +87,8 @@ def settle_refunds(
     """
     earning = _earning(book, of)
     key = settle_key(fact)
-    request = request_hash([key, of, to_us(occurred_at), data])
-    if (answer := book.answered(key, request, earning.member)) is not None:
+    asked = ask(key, of=of, occurred_at=to_us(occurred_at), data=data)
+    if (answer := book.answered(earning.member, asked)) is not None:
         return answer
     account = book.catch_up(earning.member)
     changes = [(line, line.kept - min(keep.get(at, 0), line.given)) for at, line in earning.lines.items()]
@@ -94,39 +97,45 @@ def settle_refunds(
         return None
     draft = Draft(
         account,
-        "reverse" if sum(difference for _, difference in changes) >= 0 else "reinstate",
-        key,
+        "reverse",
+        asked,
         occurred_at=occurred_at,
         program_version=earning.program_version,
-        request=request,
         cause=cause,
         reverses=earning,
     )
     for line, difference in changes:
-        lot = (
-            _take_back(book, draft, line, difference)
-            if difference > 0
-            else _give_back(book, draft, line, -difference)
-        )
-        draft.add(line.wallet, "reversed", difference)
-        draft.awards.append(Given(earning.posting, line.rule, lot, -difference, -difference))
-        line.taken += difference
+        if difference > 0:
+            lot, taken = line.lots[0], _take_back(book, draft, line, difference)
+        else:
+            lot, taken = _give_back(book, draft, line, -difference), difference
+        if taken:
+            draft.add(line.wallet, "reversed", taken)
+            draft.awards.append(Given(earning.posting, line.rule, lot, -difference, -taken))
+            line.taken += taken
+    if not draft.awards:
+        return None
+    if sum(given.points for given in draft.awards) > 0:
+        draft.kind = "reinstate"
     posted = book.post(draft)
     for lot in draft.opened:
-        if lot.expires_at is not None and lot.expires_at <= book.now and lot.active:
+        if lot.expires_at is not None and lot.expires_at <= book.now and lot.pending + lot.active:
             book.expire(lot)
     return posted
 
 
-def _take_back(book: Book, draft: Draft, line: Line, points: int) -> Lot:
-    """Take points in the order in which it hurts least; return the lot the reversal is booked on.
+def _take_back(book: Book, draft: Draft, line: Line, points: int) -> int:
+    """Take points in the order in which it hurts least; return how many were taken.
 
     Its own lot first, pending before active. Then what of it expired: the member has lost that already and does
     not pay it twice. Then the member's other points, soonest to expire first. What is still missing was spent:
-    the member owes it, or the programme bears it.
+    what becomes of that is the wallet's policy.
     """
+    policy = book.program.debt_policy(line.wallet)
     own = sorted(line.lots, key=lambda lot: lot.consumed_in)
-    others = [lot for lot in book.active_lots(draft.account, line.wallet) if lot not in own]
+    others: list[Lot] = []
+    if policy != "own_lot_only":
+        others = [lot for lot in book.active_lots(draft.account, line.wallet) if lot not in own]
     missing = draft.take(
         [
             *((lot, "pending") for lot in own),
@@ -136,11 +145,30 @@ def _take_back(book: Book, draft: Draft, line: Line, points: int) -> Lot:
         ],
         points,
     )
-    if book.program.waives_debt(line.wallet):
-        draft.shift(line.lots[0], "waived", -missing)
-    elif missing:
-        draft.add(line.wallet, "debt", -missing)
-    return line.lots[0]
+    return points - _SPENT[policy](draft, line, missing)
+
+
+def _owe(draft: Draft, line: Line, missing: int) -> int:
+    draft.add(line.wallet, "debt", -missing)
+    return 0
+
+
+def _bear(draft: Draft, line: Line, missing: int) -> int:
+    draft.shift(line.lots[0], "waived", -missing)
+    return 0
+
+
+def _stop(_draft: Draft, _line: Line, missing: int) -> int:
+    return missing
+
+
+_SPENT: Mapping[DebtPolicy, Callable[[Draft, Line, int], int]] = {
+    "allow": _owe,
+    "waive": _bear,
+    "clamp": _stop,
+    "own_lot_only": _stop,
+}
+"""What becomes of points that a reversal does not find; each returns how many of them are not taken."""
 
 
 def _give_back(book: Book, draft: Draft, line: Line, points: int) -> Lot:

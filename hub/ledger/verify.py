@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hub.ledger.chain import START, Sealed, cause_name, lot_seal, side
-from hub.storage import Database
-from hub.storage.tables import PROGRAMME, Id, award, event, leg, lot, member, posting, to_us
+from hub.ledger.chain import START, Sealed, cause_name, side
+from hub.ledger.records import hold_id
+from hub.storage import Database, Lookup
+from hub.storage.tables import PROGRAMME, Id, award, event, hold, leg, lot, lot_move, member, posting, to_us
 
 CHAIN = 19
 """The number of the invariant that the hash chain is."""
@@ -130,9 +131,17 @@ def check_invariants(connection: sa.Connection, now: datetime) -> list[Finding]:
 
 
 _EARNING = posting.alias("earning_posting")
+
+
+def _us(column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    """Return a time as the database has it: as it is sealed, and without the work of making a datetime."""
+    return sa.type_coerce(column, sa.BigInteger).label(column.name)
+
+
+_TIMES = ("occurred_at", "posted_at")
 _POSTINGS = (
     sa.select(
-        posting,
+        *(_us(column) if column.name in _TIMES else column for column in posting.c),
         _EARNING.c.key.label("reverses_key"),
         event.c.connection,
         event.c.source_id,
@@ -148,10 +157,10 @@ _POSTINGS = (
 )
 
 
-def _pages(connection: sa.Connection) -> Iterator[tuple[int, list[sa.Row[Any]]]]:
+def _pages(connection: sa.Connection) -> Iterator[tuple[int, Sequence[Any]]]:
     """Walk through all postings member by member, so many in memory at a time."""
     done, statement = 0, _POSTINGS
-    while page := list(connection.execute(statement)):
+    while page := connection.execute(statement).all():
         done += len(page)
         yield done, page
         last = page[-1]
@@ -169,8 +178,8 @@ class _Chains:
         self.members = 0
         self._last: sa.Row[Any] | None = None
 
-    def check(self, connection: sa.Connection, page: list[sa.Row[Any]]) -> None:
-        parts = _Parts(connection, [row.id for row in page])
+    def check(self, connection: sa.Connection, page: Sequence[Any]) -> None:
+        parts = _Parts(connection, page)
         for row in page:
             if self._last is None or self._last.member != row.member:
                 self.end()
@@ -203,21 +212,15 @@ class _Chains:
 
 
 class _Parts:
-    """The legs, lots and awards of a page of postings."""
+    """The legs, lots, moves and awards of a page of postings, and the holds they made."""
 
-    def __init__(self, connection: sa.Connection, ids: list[str]) -> None:
-        self.legs = self._by_posting(connection, leg, ids, leg.c.n)
-        self.awards = self._by_posting(connection, award, ids, award.c.n)
-        self.lots = self._by_posting(connection, lot, ids, lot.c.id)
-
-    @staticmethod
-    def _by_posting(
-        connection: sa.Connection, table: sa.Table, ids: list[str], order: sa.ColumnElement[Any]
-    ) -> dict[str, list[sa.Row[Any]]]:
-        found: dict[str, list[sa.Row[Any]]] = defaultdict(list)
-        for row in connection.execute(sa.select(table).where(table.c.posting.in_(ids)).order_by(order)):
-            found[row.posting].append(row)
-        return found
+    def __init__(self, connection: sa.Connection, page: Sequence[Any]) -> None:
+        ids = [row.id for row in page]
+        made = [hold_id(row.key) for row in page if row.kind == "hold"]
+        self.legs, self.awards, self.lots, self.moves = (
+            _by_posting(lookup(connection, ids)) for lookup in (_LEGS, _AWARDS, _LOTS, _MOVES)
+        )
+        self.deadlines: dict[str, int] = dict(_HOLDS(connection, made))
 
     def sealed(self, row: sa.Row[Any]) -> Sealed:
         """Return a posting as it should have been sealed, from what the database says now.
@@ -234,22 +237,66 @@ class _Parts:
             key=row.key,
             request_hash=row.request_hash.hex(),
             kind=row.kind,
-            occurred_at=to_us(row.occurred_at),
-            posted_at=to_us(row.posted_at),
+            occurred_at=row.occurred_at,
+            posted_at=row.posted_at,
             reverses=row.reverses_key or row.reverses,
             cause=cause,
             program_version=row.program_version,
             actor=row.actor,
             reason=row.reason,
             legs=[
-                (part.n, side(part.owner, row.member), part.wallet, part.bucket, part.delta)
-                for part in self.legs[row.id]
+                (n, side(owner, row.member), wallet, bucket, delta)
+                for _, n, owner, wallet, bucket, delta in self.legs[row.id]
             ],
             lots=sorted(
-                lot_seal(part.wallet, part.amount, part.available_at, part.expires_at)
-                for part in self.lots[row.id]
+                (name, wallet, amount, available_at, -1 if expires_at is None else expires_at)
+                for _, name, wallet, amount, available_at, expires_at in self.lots[row.id]
             ),
             awards=[
-                (part.n, part.rule, part.wallet, part.wanted, part.points) for part in self.awards[row.id]
+                (n, rule, wallet, wanted, points)
+                for _, n, rule, wallet, wanted, points in self.awards[row.id]
             ],
+            moves=[(n, name, bucket, delta) for _, n, name, bucket, delta in self.moves[row.id]],
+            deadline=self.deadlines.get(row.id),
         )
+
+
+def _by_posting(rows: list[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row[0]].append(row)
+    return found
+
+
+# Each with the posting first, and what is sealed of it in the order in which it is sealed.
+_LEGS = Lookup(
+    sa.select(leg.c.posting, leg.c.n, leg.c.owner, leg.c.wallet, leg.c.bucket, leg.c.delta).order_by(
+        leg.c.posting, leg.c.n
+    ),
+    leg.c.posting,
+)
+_AWARDS = Lookup(
+    sa.select(
+        award.c.posting, award.c.n, award.c.rule, award.c.wallet, award.c.wanted, award.c.points
+    ).order_by(award.c.posting, award.c.n),
+    award.c.posting,
+)
+_LOTS = Lookup(
+    sa.select(
+        lot.c.posting, lot.c.name, lot.c.wallet, lot.c.amount, _us(lot.c.available_at), _us(lot.c.expires_at)
+    ),
+    lot.c.posting,
+)
+_MOVES = Lookup(
+    sa.select(
+        lot_move.c.posting,
+        lot_move.c.n,
+        sa.func.coalesce(lot.c.name, "").label("name"),
+        lot_move.c.bucket,
+        lot_move.c.delta,
+    )
+    .outerjoin(lot, lot.c.id == lot_move.c.lot)
+    .order_by(lot_move.c.posting, lot_move.c.n),
+    lot_move.c.posting,
+)
+_HOLDS = Lookup(sa.select(hold.c.posting, _us(hold.c.deadline)), hold.c.id)

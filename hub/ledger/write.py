@@ -8,20 +8,24 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hub.ledger import conflicts
 from hub.ledger.draft import Draft
-from hub.ledger.records import OWNED, Account, Earning, Lot, Refund
+from hub.ledger.records import OWNED, Account, Earning, Hold, Lot, Merge, Refund, Spent
 from hub.storage import Many
 from hub.storage.tables import (
     PROGRAMME,
     award,
     balance,
     earning,
+    hold,
     leg,
     lot,
     lot_move,
     member,
+    member_merge,
     posting,
     refund,
+    spent,
 )
 from hub.values import Posted
 
@@ -34,6 +38,9 @@ class Changes:
 
     Attributes:
         refunds: by primary key; None deletes.
+        merges: by key.
+        members: who became whom; None: is their own again.
+        conflicts: by key and refused request.
     """
 
     postings: Rows = field(default_factory=list)
@@ -46,6 +53,11 @@ class Changes:
     wallets: set[tuple[str, str]] = field(default_factory=set)
     earnings: list[Earning] = field(default_factory=list)
     refunds: dict[tuple[str, str, str], Refund | None] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    spent: dict[str, Spent] = field(default_factory=dict)
+    merges: dict[str, Merge] = field(default_factory=dict)
+    members: dict[str, str | None] = field(default_factory=dict)
+    conflicts: dict[tuple[str, bytes], dict[str, Any]] = field(default_factory=dict)
 
     def add(self, draft: Draft, posted: Posted, previous: bytes, legs: list[tuple[str, str, int]]) -> None:
         """Take up a sealed posting; `legs` are (wallet, bucket, delta) in order."""
@@ -118,6 +130,17 @@ def write(connection: sa.Connection, changes: Changes) -> None:
     _MOVE_LOTS(connection, [_buckets(each) for each in changes.moved.values()])
     _MOVE_HEADS(connection, [_head(each) for each in changes.accounts.values()])
     _BALANCES(connection, [_balance(changes, *at) for at in sorted(changes.wallets)])
+    _HOLDS(connection, [_row(hold, each) for each in changes.holds.values()])
+    _SPENT(connection, [_row(spent, each) for each in changes.spent.values()])
+    _MERGES(connection, [_row(member_merge, each) for each in changes.merges.values()])
+    _BECOME(
+        connection,
+        [
+            {"b_id": each, "state": "merged" if into else "active", "merged_into": into}
+            for each, into in changes.members.items()
+        ],
+    )
+    conflicts.write(connection, list(changes.conflicts.values()))
     _REFUNDS(connection, [asdict(each) for each in changes.refunds.values() if each is not None])
     if dropped := [at for at, each in changes.refunds.items() if each is None]:
         key = sa.tuple_(refund.c.fact, refund.c.source, refund.c.refund_id)
@@ -143,10 +166,14 @@ _AWARDS = Many(lambda insert: insert(award))
 _LOTS = Many(lambda insert: insert(lot))
 _LOT_MOVES = Many(lambda insert: insert(lot_move))
 _EARNINGS = Many(lambda insert: insert(earning))
-_MOVE_LOTS = Many(lambda _insert: _change(lot, "pending", "active", "held"))
+_MOVE_LOTS = Many(lambda _insert: _change(lot, "member", "pending", "active", "held"))
 _MOVE_HEADS = Many(lambda _insert: _change(member, "seq", "head", "posted_at"))
 _BALANCES = Many(lambda insert: _upsert(insert, balance))
 _REFUNDS = Many(lambda insert: _upsert(insert, refund))
+_HOLDS = Many(lambda insert: _upsert(insert, hold))
+_MERGES = Many(lambda insert: _upsert(insert, member_merge))
+_BECOME = Many(lambda _insert: _change(member, "state", "merged_into"))
+_SPENT = Many(lambda insert: _upsert(insert, spent))
 
 
 def _lot(opened: Lot) -> dict[str, Any]:
@@ -155,6 +182,7 @@ def _lot(opened: Lot) -> dict[str, Any]:
         "member": opened.member,
         "wallet": opened.wallet,
         "posting": opened.posting,
+        "name": opened.name,
         "amount": opened.amount,
         "pending": opened.pending,
         "active": opened.active,
@@ -164,8 +192,18 @@ def _lot(opened: Lot) -> dict[str, Any]:
     }
 
 
+def _row(table: sa.Table, record: Any) -> dict[str, Any]:
+    return {column.name: getattr(record, column.name) for column in table.columns}
+
+
 def _buckets(moved: Lot) -> dict[str, Any]:
-    return {"b_id": moved.id, "pending": moved.pending, "active": moved.active, "held": moved.held}
+    return {
+        "b_id": moved.id,
+        "member": moved.member,
+        "pending": moved.pending,
+        "active": moved.active,
+        "held": moved.held,
+    }
 
 
 def _head(account: Account) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from hub.mapping.rule import Complaints, RuleReader
 from hub.sdk.connector import Connector, Params
 from hub.sdk.errors import ConfigError
 from hub.sdk.events import CATALOGUE, CustomEvent, Event, model_of
-from hub.values import TOLD, TRIGGERS
+from hub.values import CHANNELS, MARKETING, TOLD, TRANSACTIONAL, TRIGGERS
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order
 
 INBOUND = {"payload": "dyn", "event": "dyn", "connection": "dyn"}
@@ -39,7 +39,8 @@ _OUTBOUND_KEYS = {
     **TOLD,
 }
 _INBOUND_WORDS = ("emit", "if", "let", "optional")
-_OUTBOUND_WORDS = ("trigger", "if", "let", "params", "optional")
+_OUTBOUND_WORDS = ("trigger", "if", "let", "params", "optional", "purpose", "channel")
+_OUTBOUND_PURPOSES = (TRANSACTIONAL, MARKETING)
 
 
 def load(path: Path | str, connector: type[Connector], functions: Sequence[Function] = ()) -> Mapping:
@@ -160,7 +161,27 @@ class _Loader:
             return None
         reader = RuleReader(self.faults, rule, keys, action, self.outbound_env)
         template = reader.template(action, model, given, at)
-        return OutboundRule(action, trigger, keys, reader.condition(action), template, self.outbound_env)
+        purpose, channel = self.purpose(action, rule, keys)
+        return OutboundRule(
+            action, trigger, keys, reader.condition(action), template, self.outbound_env, purpose, channel
+        )
+
+    def purpose(self, action: str, rule: dict[str, Any], keys: Keys) -> tuple[str | None, str | None]:
+        """Return what a rule needs the member's consent to, and on which channel; (None, None): to nothing."""
+        purpose = str(rule.get("purpose") or TRANSACTIONAL)
+        channel = str(rule.get("channel") or self.connector.actions[action].channel or "")
+        if purpose not in _OUTBOUND_PURPOSES:
+            told = f"nothing is sent for the purpose {purpose!r}"
+            self.faults.add((*keys, "purpose"), told, did_you_mean(purpose, _OUTBOUND_PURPOSES))
+        if "channel" in rule and channel not in CHANNELS:
+            told = f"{channel!r} is no channel that consents are about"
+            self.faults.add((*keys, "channel"), told, did_you_mean(channel, CHANNELS))
+        if purpose == TRANSACTIONAL:
+            return None, None
+        if not channel:
+            told = f"{action} does not say by which channel it reaches people, and consents are for each"
+            self.faults.add((*keys, "purpose"), told, "add `channel: email`, or sms, push ...", of_key=True)
+        return purpose, channel
 
     def section(self, top: dict[str, Any], name: str) -> list[tuple[str, Any]]:
         value = top.get(name)

@@ -90,6 +90,8 @@ class OutboundRule:
     Attributes:
         action: of the connector.
         trigger: a name of TRIGGERS, or a canonical event's.
+        purpose: what the member must have agreed to; None: it needs nobody's consent.
+        channel: by which it reaches them; set where `purpose` is.
     """
 
     action: str
@@ -98,6 +100,8 @@ class OutboundRule:
     condition: Condition | None
     template: Template[Params]
     env: Environment
+    purpose: str | None = None
+    channel: str | None = None
 
     def params(self, variables: abc.Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the action's parameters as JSON values, defaults included; None when `if` does not hold.

@@ -7,41 +7,60 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from hub.ids import new_id
-from hub.sdk.events import MemberRef
+from hub.members import erased, merging, proposals
+from hub.members.consents import Word, consents, reached_by, record
+from hub.members.normal import normal, normal_email, normal_phone
+from hub.members.proposals import Alike, Evidence
+from hub.sdk.events import Change, MemberRef
 from hub.storage import Lookup, Many
 from hub.storage.tables import contact, event, hint, identity, member
+from hub.values import Happening
 
 Key = tuple[str, str]
 """(source, value): what an identity is found by."""
 
 CONTACTS = ("email", "phone", "name", "locale")
-
-
-def normal_email(text: str) -> str:
-    """Return an address as it is compared: case does not tell people apart."""
-    return text.strip().casefold()
-
-
-def normal_phone(text: str) -> str:
-    """Return a number as it is compared: digits, and the plus of an international one."""
-    digits = "".join(c for c in text if c.isdigit())
-    return f"+{digits}" if text.strip().startswith("+") else digits
+ADDRESSES = {"email": "email", "sms": "phone", "whatsapp": "phone", "phone": "phone"}
+"""Channel -> the kind of address by which it reaches somebody."""
 
 
 class Directory:
-    """A unit of work over identities. `open`, then `resolve` for each event, then `flush`."""
+    """A unit of work over identities. `open`, then `resolve` for each event, then `flush`.
+
+    Attributes:
+        happened: merges that were proposed, to be told.
+        anybody_erased: whether this hub ever erased a person.
+        gone: of the members `note_gone` was asked about, those who were erased.
+    """
 
     def __init__(
-        self, connection: sa.Connection, match: Iterable[str], *, enrol: bool, now: datetime
+        self,
+        connection: sa.Connection,
+        match: Iterable[str],
+        *,
+        enrol: bool,
+        now: datetime,
+        weak: Iterable[str] = (),
     ) -> None:
+        self.happened: list[Happening] = []
+        self.anybody_erased = False
+        self.gone: set[str] = set()
         self._connection = connection
         self._match = frozenset(match)
+        self._weak = frozenset(weak)
         self._enrol = enrol
         self._now = now
         self._known: dict[Key, str] = {}
+        self._origins: dict[Key, str] = {}
+        self._erased: dict[Key, datetime] = {}
+        self._merged: dict[str, str] = {}
+        self._consents: dict[str, dict[str, bool]] = {}
+        self._alike: list[Alike] = []
+        self._said: list[tuple[Word, Key | None]] = []
         self._ids: dict[str, dict[str, str]] = {}
         self._contacts: dict[str, dict[str, str]] = {}
         self._new_members: list[dict[str, Any]] = []
@@ -58,27 +77,39 @@ class Directory:
         match: Iterable[str],
         enrol: bool,
         now: datetime,
+        weak: Iterable[str] = (),
     ) -> Directory:
         """Look up everybody named in `refs`, pairs of (connection name, reference), in one query.
 
         Args:
             match: what counts as proof: external_id, verified_email, verified_phone.
             enrol: whether somebody with a proof and no member becomes one.
+            weak: what two members may have alike to become a merge proposal: email, phone, name.
         """
-        self = cls(connection, match, enrol=enrol, now=now)
+        self = cls(connection, match, enrol=enrol, now=now, weak=weak)
         keys = {key for name, ref in refs for key in self._proofs(name, ref) or self._addresses(ref)}
         for row in _KNOWN(connection, keys):
             self._known[row.source, row.value] = row.member
+            if row.origin:
+                self._origins[row.source, row.value] = row.origin
+        self.anybody_erased = erased.anybody(connection)
+        if self.anybody_erased:
+            self._erased = erased.recognise(connection, keys - self._known.keys())
         return self
 
-    def resolve(self, connection_name: str, ref: MemberRef, event_id: str) -> str | None:
+    def resolve(
+        self, connection_name: str, ref: MemberRef, event_id: str | None, *, enrol: bool | None = None
+    ) -> str | None:
         """Return the member a reference means, enrolling them where the programme says so; None if nobody.
 
         The strongest proof decides; the reference's other proofs become theirs where nobody has them yet.
+
+        Args:
+            enrol: whether this event makes a member of a stranger; None: as the programme says.
         """
         proofs = self._proofs(connection_name, ref)
         found = self.find(connection_name, ref)
-        if found is None and proofs and self._enrol:
+        if found is None and proofs and (self._enrol if enrol is None else enrol):
             found = self._create()
         if found is not None and proofs:  # what a guest typed tells nothing about the member
             self.adopt(connection_name, ref, found, event_id)
@@ -93,20 +124,123 @@ class Directory:
         keys = self._proofs(connection_name, ref) or self._addresses(ref)
         return next((self._known[key] for key in keys if key in self._known), None)
 
-    def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str) -> None:
-        """Let a reference that means nobody yet mean `owner`."""
-        for key in self._proofs(connection_name, ref):
-            if key not in self._known:
-                self._link(key, owner, event_id)
+    def proven(self, connection_name: str, ref: MemberRef) -> str | None:
+        """Return the member whom one of a reference's own proofs means; None: it has none, or they mean nobody."""
+        proofs = self._proofs(connection_name, ref)
+        return next((self._known[key] for key in proofs if key in self._known), None)
 
-    def leave_hints(self, connection_name: str, ref: MemberRef, event_id: str) -> bool:
+    def was_erased(self, connection_name: str, ref: MemberRef, at: datetime) -> bool:
+        """Return whether a reference is to somebody who was erased after `at`: an old event has come again.
+
+        What happens later to somebody of the same address is a stranger's.
+        """
+        if not self._erased:
+            return False
+        keys = self._proofs(connection_name, ref) or self._addresses(ref)
+        gone = [self._erased[key] for key in keys if key in self._erased]
+        return bool(gone) and at <= max(gone) and self.find(connection_name, ref) is None
+
+    def note_gone(self, members: Iterable[str]) -> None:
+        """Find out which of these members were erased."""
+        if self.anybody_erased:
+            self.gone |= erased.gone(self._connection, set(members))
+
+    def adopt(self, connection_name: str, ref: MemberRef, owner: str, event_id: str | None) -> None:
+        """Let a reference that means nobody yet mean `owner`.
+
+        A proof that means another member already stays theirs, and the two become a merge proposal.
+        """
+        proofs = self._proofs(connection_name, ref)
+        origin = next(
+            (self._origins[key] for key in proofs if self._known.get(key) == owner and key in self._origins),
+            None,
+        )
+        for key in proofs:
+            if key not in self._known:
+                self._link(key, owner, event_id, origin)
+            elif (other := self._known[key]) != owner and key[0] in ("email", "phone"):
+                self._alike.append(Alike(owner, other, Evidence(f"verified_{key[0]}", key[1]), event_id))
+
+    def say(
+        self,
+        connection_name: str,
+        ref: MemberRef,
+        change: Change,
+        *,
+        owner: str | None,
+        at: datetime,
+        event_id: str,
+    ) -> None:
+        """Note what somebody said they allow; it counts once this is flushed.
+
+        A withdrawal counts for everybody who is said to have the address it came from, proved or not.
+
+        Args:
+            owner: the member the reference means; None: nobody is known by it.
+            at: when it was said.
+        """
+        kind = ADDRESSES.get(change.channel)
+        address = next((key for key in self._addresses(ref) if key[0] == kind), None)
+        word = Word(
+            member=owner or "",
+            purpose=change.purpose,
+            channel=change.channel,
+            granted=change.granted,
+            at=min(at, self._now),
+            source=connection_name,
+            event=event_id,
+        )
+        self._said.append((word, None if change.granted else address))
+
+    def keys(self, connection_name: str, ref: MemberRef) -> list[Key]:
+        """Return every (source, value) by which a reference names somebody, proved or not."""
+        return [*([(connection_name, ref.id)] if ref.id else []), *self._addresses(ref)]
+
+    def propose(self, member_id: str, other: str, evidence: Evidence, event_id: str) -> None:
+        """Let two members become a merge proposal when this is flushed."""
+        self._alike.append(Alike(member_id, other, evidence, event_id))
+
+    def merge(self, gone: str, kept: str, *, key: str, event_id: str | None, actor: str, reason: str) -> None:
+        """Let all that means `gone` mean `kept`, who takes over what is known and allowed of them.
+
+        Args:
+            gone: whose identities and contacts go over. What they had told before stays with them as history.
+            kept: who has them from now on.
+            key: the ledger's key of this merge; `why` identities and consents changed.
+            event_id: the evidence; None: a person decided.
+            actor: who decided.
+            reason: why.
+        """
+        self.flush()
+        merging.merge(
+            self._connection, gone, kept, key=key, event=event_id, actor=actor, reason=reason, now=self._now
+        )
+        for known, owner in self._known.items():
+            if owner == gone:
+                self._known[known] = kept
+                self._origins.setdefault(known, gone)
+        self._merged[gone] = kept
+        for m in (gone, kept):
+            for facts in (self._ids, self._contacts, self._consents):
+                facts.pop(m, None)
+
+    def living(self, member_id: str) -> str:
+        """Return who has a member's points after the merges of this unit of work."""
+        while member_id in self._merged:
+            member_id = self._merged[member_id]
+        return member_id
+
+    def leave_hints(self, connection_name: str, ref: MemberRef, event_id: str | None) -> bool:
         """Note by what an unassigned event may be claimed later; return whether there is anything."""
-        keys = [*([(connection_name, ref.id)] if ref.id else []), *self._addresses(ref)]
+        keys = self.keys(connection_name, ref)
         self._hints += [{"source": source, "value": value, "event": event_id} for source, value in keys]
         return bool(keys)
 
     def facts(self, members: Iterable[str]) -> None:
-        """Read ids and contacts of `members`, for `card`, after `flush`. Two queries, however many members."""
+        """Read ids, contacts and consents of `members`, for `card`, after `flush`. Three queries in all."""
+        members = list(members)
+        if unread := [m for m in members if m not in self._consents]:
+            self._consents |= consents(self._connection, unread)
         wanted = [m for m in members if m not in self._ids]
         if not wanted:
             return
@@ -117,28 +251,69 @@ class Directory:
         for row in _CONTACTS(self._connection, wanted):
             self._contacts[row.member][row.kind] = row.value
 
+    def allows(self, member_id: str, channel: str) -> bool:
+        """Return whether a member may be sent offers on a channel. Call `facts` first."""
+        return self._consents.get(member_id, {}).get(channel, False)
+
     def card(self, member_id: str) -> Mapping[str, Any]:
-        """Return what expressions may read of a member: ids, email, phone, name, locale. Call `facts` first."""
+        """Return what expressions may read of a member: ids, email, phone, name, locale, consents.
+
+        Call `facts` first.
+        """
         known = self._contacts.get(member_id, {})
         ids = self._ids.get(member_id, {})
         card: dict[str, Any] = {kind: known.get(kind, "") for kind in CONTACTS}
         card["ids"] = {source: value for source, value in ids.items() if source not in ("email", "phone")}
         card["id"] = member_id
+        card["consents"] = self._consents.get(member_id, {})
         return card
 
     def flush(self) -> None:
         """Write what is new of members, identities, contacts and hints, and wake the events that new proofs claim.
 
-        Call it as often as others need to see the rows; each row is written once.
+        Who turns out to have something alike becomes a merge proposal. Call it as often as others need to see the
+        rows; each row is written once.
         """
         _NEW_MEMBERS(self._connection, self._new_members)
         if self._new_identities:
             in_order = sorted(self._new_identities, key=lambda row: (row["source"], row["value"]))
             _NEW_IDENTITIES(self._connection, in_order)
             self._wake_claimed()
-        _TELL(self._connection, [self._told[key] for key in sorted(self._told)])
+        news = self._news()
+        _TELL(self._connection, news)
         _HINT(self._connection, self._hints)
         self._new_members, self._new_identities, self._told, self._hints = [], [], {}, []
+        self._propose(news)
+        self._hear()
+
+    def _news(self) -> list[dict[str, Any]]:
+        """Return what was told that was not known, in order."""
+        if not self._told:
+            return []
+        known = {
+            (row.member, row.kind): row.value
+            for row in _CONTACTS(self._connection, {member_id for member_id, _ in self._told})
+        }
+        return [row for place, row in sorted(self._told.items()) if known.get(place) != row["value"]]
+
+    def _propose(self, news: list[dict[str, Any]]) -> None:
+        events = {(row["member"], row["kind"]): row["event"] for row in news if row["kind"] in self._weak}
+        found, self._alike = self._alike, []
+        if events:
+            found = [*found, *proposals.look_alikes(self._connection, events, events)]
+        if found:
+            self.happened += proposals.propose(self._connection, found, self._now)
+
+    def _hear(self) -> None:
+        """Let what was said count from now on."""
+        said, self._said = self._said, []
+        reached = reached_by(self._connection, {address for _, address in said if address})
+        words = []
+        for word, address in said:
+            meant = {word.member} | (reached.get(address, set()) if address else set())
+            words += [msgspec.structs.replace(word, member=m) for m in sorted(meant - {""})]
+        for word in record(self._connection, words, self._now):
+            self._consents.pop(word.member, None)
 
     def _wake_claimed(self) -> None:
         keys = sorted((new["source"], new["value"]) for new in self._new_identities)
@@ -179,19 +354,21 @@ class Directory:
         self._ids[new], self._contacts[new] = {}, {}
         return new
 
-    def _link(self, key: Key, owner: str, event_id: str) -> None:
+    def _link(self, key: Key, owner: str, event_id: str | None, origin: str | None) -> None:
         self._known[key] = owner
-        self._new_identities.append(
-            {"source": key[0], "value": key[1], "member": owner, "event": event_id, "created_at": self._now}
-        )
+        row = {"source": key[0], "value": key[1], "member": owner, "event": event_id, "created_at": self._now}
+        self._new_identities.append({**row, "origin": origin})
+        if origin:
+            self._origins[key] = origin
         if owner in self._ids:
             self._ids[owner][key[0]] = key[1]
 
-    def _tell(self, owner: str, ref: MemberRef, event_id: str) -> None:
+    def _tell(self, owner: str, ref: MemberRef, event_id: str | None) -> None:
         for kind in CONTACTS:
             value = getattr(ref, kind)
             if value:
-                self._told[owner, kind] = {"member": owner, "kind": kind, "value": value, "event": event_id}
+                row = {"member": owner, "kind": kind, "value": value, "event": event_id}
+                self._told[owner, kind] = {**row, "normal": normal(kind, value)}
                 if owner in self._contacts:
                     self._contacts[owner][kind] = value
 
@@ -200,13 +377,13 @@ def _tell(insert: Callable[[sa.Table], Any]) -> Any:
     statement = insert(contact)
     return statement.on_conflict_do_update(
         index_elements=["member", "kind"],
-        set_={"value": statement.excluded.value, "event": statement.excluded.event},
+        set_={name: statement.excluded[name] for name in ("value", "event", "normal")},
         where=contact.c.value != statement.excluded.value,
     )
 
 
 _PROVED = sa.select(identity.c.source, identity.c.value, identity.c.member)
-_KNOWN = Lookup(_PROVED, identity.c.source, identity.c.value)
+_KNOWN = Lookup(_PROVED.add_columns(identity.c.origin), identity.c.source, identity.c.value)
 _IDS = Lookup(_PROVED.order_by(identity.c.created_at), identity.c.member)
 _CONTACTS = Lookup(sa.select(contact.c.member, contact.c.kind, contact.c.value), contact.c.member)
 _NEW_MEMBERS = Many(lambda insert: insert(member))

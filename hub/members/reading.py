@@ -9,7 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from hub.members.directory import normal_email, normal_phone
+from hub.members.normal import normal_email, normal_phone
 from hub.storage.tables import contact, identity, member
 
 _PHONE = re.compile(r"\+?[0-9 ()/.-]{3,}")
@@ -47,7 +47,7 @@ def find(connection: sa.Connection, reference: str) -> list[str]:
         pass  # not an id of ours
     keys = _keys(reference)
     proven = sa.select(identity.c.member).where(sa.tuple_(identity.c.source, identity.c.value).in_(keys))
-    told = sa.select(contact.c.member).where(sa.tuple_(contact.c.kind, contact.c.value).in_(keys)).limit(20)
+    told = sa.select(contact.c.member).where(sa.tuple_(contact.c.kind, contact.c.normal).in_(keys)).limit(20)
     return list(dict.fromkeys([*connection.scalars(proven), *connection.scalars(told)]))
 
 
@@ -55,9 +55,9 @@ def _keys(reference: str) -> list[tuple[str, str]]:
     """Return the (source, value) pairs a reference may stand for."""
     text = reference.strip()
     if _PHONE.fullmatch(text):
-        return [("phone", normal_phone(text)), ("phone", text)]
+        return [("phone", normal_phone(text))]
     source, _, value = text.partition(":")
-    return [(source, value), ("email", normal_email(text)), ("email", text)]
+    return [(source, value), ("email", normal_email(text))]
 
 
 def person(connection: sa.Connection, member_id: str) -> Person:

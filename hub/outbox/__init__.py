@@ -14,7 +14,7 @@
     outbox.breakers(tx)
     outbox.prune(database, before)                      # attempts only; rows stay as the record of what was sent
 
-The states of a row: ready (at next_at) | sending (until lease_until) | done | replaced | dead.
+The states of a row: ready (at next_at) | sending (until lease_until) | done | replaced | withheld | dead.
 """
 
 from hub.outbox.breaker import Alert, Breaker, breakers

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from hub.members.consents import allowing
 from hub.outbox.targets import READY, SENDING, replace_older, unsent_with_target
 from hub.storage.tables import attempt, outbox
 
@@ -62,6 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "target", "attempts", "fence")] + [
     TRIES
 ]
+CONSENT = [outbox.c[name] for name in ("member", "purpose", "channel")]
 
 
 def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -75,7 +77,7 @@ def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
         sa.or_(other.c.state == SENDING, other.c.id > outbox.c.id),
     )
     return (
-        sa.select(*JOB)
+        sa.select(*JOB, *CONSENT)
         .where(
             outbox.c.connection == sa.bindparam("of"),
             outbox.c.state == READY,
@@ -123,6 +125,7 @@ def claim(
             fresh, retries = connection.execute(FRESH, bound).all(), connection.execute(RETRIES, bound).all()
             due = shared_out(most, len(fresh), len(retries), chance)
             rows += [*fresh[: due[0]], *retries[: due[1]]]
+    rows = _allowed(connection, rows, now)
     if not rows:
         return []
     ids = [row.id for row in rows]
@@ -133,7 +136,34 @@ def claim(
         .where(outbox.c.id.in_(ids))
         .values(state="sending", lease_until=lease_until, fence=outbox.c.fence + 1)
     )
-    return [Job(**{**row._asdict(), "fence": row.fence + 1}, lease_until=lease_until) for row in rows]
+    return [
+        Job(
+            id=row.id,
+            connection=row.connection,
+            action=row.action,
+            params=row.params,
+            target=row.target,
+            attempts=row.attempts,
+            tries=row.tries,
+            fence=row.fence + 1,
+            lease_until=lease_until,
+        )
+        for row in rows
+    ]
+
+
+def _allowed(connection: sa.Connection, rows: list[Any], now: datetime) -> list[Any]:
+    """Return the rows that may be sent; offers whose consent was withdrawn since they were written are withheld."""
+    offers = {row.id: (row.member, row.purpose, row.channel) for row in rows if row.purpose}
+    if not offers:
+        return rows
+    granted = allowing(connection, set(offers.values()))
+    withheld = [id_ for id_, place in offers.items() if place not in granted]
+    if withheld:
+        reason = outbox.c.purpose + sa.literal(" by ") + outbox.c.channel + sa.literal(" was withdrawn")
+        closed = {"state": "withheld", "done_at": now, "next_at": None, "reason": reason}
+        connection.execute(sa.update(outbox).where(outbox.c.id.in_(withheld)).values(closed))
+    return [row for row in rows if row.id not in set(withheld)]
 
 
 def shared_out(most: int, fresh: int, retries: int, chance: Callable[[], float]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from hub.sdk.errors import (
 )
 from hub.sdk.events import MemberRef
 from hub.sdk.hookspecs import hookimpl
-from hub.sdk.http import Client, Response, Token, Tokens, failure, retry_after_s, unreachable
+from hub.sdk.http import Client, Response, SdkSession, Token, Tokens, failure, retry_after_s, unreachable
 from hub.sdk.oauth import OAuth, bearer, with_token
 from hub.sdk.reading import dig, id_at, list_at, nested, text_at
 from hub.sdk.webhook import Answer, Headers, SourceEvent, Webhook, parse_json
@@ -38,6 +38,7 @@ __all__ = [
     "Receipt",
     "Rejected",
     "Response",
+    "SdkSession",
     "Settings",
     "SourceEvent",
     "Step",

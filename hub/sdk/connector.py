@@ -49,6 +49,8 @@ class Action:
         run: (connector, params, client) -> Receipt; raises TryLater or Rejected.
         target: the parameter that names the record it overwrites. A newer call for the same target makes an
             older unsent one needless, and the two are never in flight together. None: every call counts.
+        channel: by which it reaches a person (email, sms ...): offers are sent by it with their consent only. None:
+            it reaches nobody, or the mapping says.
         gather: (earlier, later) -> both as one call, or None where they do not go together. What waits for its turn is
             put together by it, so that a storm makes few calls. Only where the platform takes no idempotency key.
     """
@@ -58,6 +60,7 @@ class Action:
     idempotent: str
     run: Callable[[Any, Any, Client], Receipt]
     target: str | None = None
+    channel: str | None = None
     gather: Callable[[Any, Any], Params | None] | None = None
 
 
@@ -125,6 +128,8 @@ class Connector:
     actions: ClassVar[Mapping[str, Action]] = {}
     keep_headers: Sequence[str] = ()
     """Request headers that `parse` reads. The inbox keeps these and no others."""
+    hidden_query: Sequence[str] = ()
+    """Fields of the address's query that are secrets, besides `secret`. The inbox keeps the address without them."""
     signed: ClassVar[bool] = True
     """False only where the platform cannot sign: the connection then needs a written waiver."""
     probes: ClassVar[Sequence[str]] = ()

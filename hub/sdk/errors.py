@@ -8,6 +8,10 @@ HubError
   PricingError              the programme has no price for this event (parked)
   KeyReused                 an idempotency key came back with other content (parked)
   InsufficientPoints        a redemption asks for more than is active
+  NotSpendable              points of that wallet cannot be spent
+  HoldEnded                 a hold was confirmed or released before
+  ReturnedAlready           more is given back than a redemption took
+  MergeRefused              two members cannot be made one, or two again, as things are
   DeliveryError
     TryLater                the platform may accept it later
     Rejected                the platform will never accept it as it is
@@ -15,7 +19,10 @@ HubError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 
 class HubError(Exception):
@@ -96,16 +103,69 @@ class PricingError(HubError):
 
 
 class KeyReused(HubError):
-    """The same idempotency key came back with other content."""
+    """The same idempotency key came back with other content.
+
+    Attributes:
+        conflict: the row of `key_conflict` with both contents, where the ledger refused it. It is written with the
+            transaction; who gives the transaction up keeps it with `hub.ledger.keep_conflict`.
+    """
+
+    def __init__(self, message: str = "", conflict: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.conflict = conflict
 
 
 class InsufficientPoints(HubError):
-    """The member has fewer active points than asked for."""
+    """The member has fewer active points than asked for.
 
-    def __init__(self, wanted: int, available: int) -> None:
-        super().__init__(f"{wanted} points wanted, {available} available")
+    Attributes:
+        wanted, available: points.
+        expiring: of the available ones those that are over next, and when; None where none of them ever is.
+    """
+
+    def __init__(self, wanted: int, available: int, expiring: tuple[int, datetime] | None = None) -> None:
+        soon = f", {expiring[0]} of them until {expiring[1]:%Y-%m-%d %H:%M} UTC" if expiring else ""
+        super().__init__(f"{wanted} points wanted, {available} available{soon}")
         self.wanted = wanted
         self.available = available
+        self.expiring = expiring
+
+
+class NotSpendable(HubError):
+    """Points of this wallet cannot be spent. `wallet` names it."""
+
+    def __init__(self, wallet: str) -> None:
+        super().__init__(
+            f"points of wallet {wallet!r} cannot be spent; name one that program.yaml has as spendable"
+        )
+        self.wallet = wallet
+
+
+class HoldEnded(HubError):
+    """The hold was confirmed or released before.
+
+    Attributes:
+        hold: its id.
+        state: confirmed or released.
+    """
+
+    def __init__(self, hold: str, state: str, deadline: datetime) -> None:
+        super().__init__(f"hold {hold} was {state} already (it was good until {deadline:%Y-%m-%d %H:%M} UTC)")
+        self.hold = hold
+        self.state = state
+
+
+class ReturnedAlready(HubError):
+    """More is given back than the redemption took. `left` is what can still be given back."""
+
+    def __init__(self, wanted: int, left: int) -> None:
+        super().__init__(f"{wanted} points to give back, {left} of that redemption are left")
+        self.wanted = wanted
+        self.left = left
+
+
+class MergeRefused(HubError):
+    """Two members cannot be made one, or two again, as things are."""
 
 
 class DeliveryError(HubError):

@@ -164,6 +164,52 @@ class Client:
         raise failure(response, self.now)
 
 
+class SdkSession:
+    """Stands for a `requests.Session` inside a vendor's SDK and keeps the last answer as it came.
+
+    SDKs raise on a refusal and drop its headers, so what an answer means is told from `answer`:
+
+        session = SdkSession(client, headers=bearer(token), host="https://api.example.com")
+        try:
+            Sdk(session=session).do_it()
+        except SdkError:
+            pass  # judged by session.answer
+
+    Args:
+        client: of the call; its session does the work, with the hub's guards.
+        headers: put into every request.
+        host: the address the SDK insists on; `client.base_url` takes its place.
+    """
+
+    def __init__(self, client: Client, *, headers: Mapping[str, str] | None = None, host: str = "") -> None:
+        self.proxies: dict[str, str] = {}
+        self._client = client
+        self._headers = dict(headers or {})
+        self._host = host
+        self._last: requests.Response | None = None
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        """Send a request as `requests.Session.request` does, but follow no redirect."""
+        if self._host and url.startswith(f"{self._host}/"):
+            url = self._client.base_url.rstrip("/") + url.removeprefix(self._host)
+        headers = {**(options.pop("headers", None) or {}), **self._headers}
+        self._last = self._client.session.request(
+            method, url, headers=headers, allow_redirects=False, **options
+        )
+        return self._last
+
+    @property
+    def answer(self) -> Response:
+        """What the platform said last.
+
+        Raises:
+            TryLater: the SDK gave up before it asked.
+        """
+        if self._last is None:
+            raise TryLater("the vendor's library made no call")
+        return Response(self._last.status_code, self._last.headers, self._last.content)
+
+
 def unreachable(error: requests.RequestException) -> TryLater | Rejected:
     """Return what a call without an answer means."""
     if isinstance(error, requests.exceptions.InvalidURL):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from hub.sdk.errors import Malformed, Rejected, TryLater
 from hub.sdk.http import Client, Response, Token
 from hub.sdk.reading import dig, text_at
 
+ASSERTION = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 HOUR_S = 3600
 """The life of a token whose platform does not tell it."""
 
@@ -33,8 +34,10 @@ class OAuth:
 
     Attributes:
         token_url: absolute.
-        grant: `client_credentials` where the application itself is the account; no refresh token then.
-        authorize_url: where an admin agrees; empty with `client_credentials`.
+        grant: `client_credentials` where the application itself is the account, `assertion` where it proves that by
+            a signed token of its own (RFC 7523); no refresh token then, and nobody has to agree.
+        assertion: signs that token; takes the time, aware UTC.
+        authorize_url: where an admin agrees; empty with the two others.
         scopes: asked for when connecting; `separator` joins them.
         authorize_params: more of that address's query, such as {"access_type": "offline"}.
         token_params: more of each token request's form.
@@ -45,7 +48,8 @@ class OAuth:
     token_url: str
     client_id: str
     client_secret: SecretStr
-    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    grant: Literal["authorization_code", "client_credentials", "assertion"] = "authorization_code"
+    assertion: Callable[[datetime], str] | None = None
     authorize_url: str = ""
     scopes: tuple[str, ...] = ()
     separator: str = " "
@@ -86,7 +90,10 @@ def renewed(oauth: OAuth, client: Client, refresh_token: str) -> Token:
     Raises:
         Rejected, TryLater: as `with_token`.
     """
-    if oauth.grant == "client_credentials":
+    if oauth.grant == "assertion":
+        assert oauth.assertion is not None
+        form = {"grant_type": ASSERTION, "assertion": oauth.assertion(client.now)}
+    elif oauth.grant == "client_credentials":
         form = {"grant_type": "client_credentials"}
         if oauth.scopes:
             form["scope"] = oauth.separator.join(oauth.scopes)
@@ -114,7 +121,7 @@ def _ask(oauth: OAuth, client: Client, form: dict[str, str], refresh_token: str)
         headers["Authorization"] = (
             f"Basic {base64.b64encode(f'{oauth.client_id}:{secret}'.encode()).decode()}"
         )
-    else:
+    elif oauth.grant != "assertion":  # the assertion itself says who we are
         form = {**form, "client_id": oauth.client_id, "client_secret": secret}
     response = client.request(
         "POST", oauth.token_url, data={**form, **oauth.token_params}, headers=headers, accept=(400, 401, 403)

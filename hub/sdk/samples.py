@@ -10,6 +10,9 @@ from pathlib import Path
 from hub.sdk.connector import Connector
 from hub.sdk.webhook import Headers, Webhook
 
+CONTENT_TYPES = {".xml": "text/xml; charset=utf-8", ".form": "application/x-www-form-urlencoded"}
+"""File suffix -> content type, where it is not the connector's usual one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -42,6 +45,7 @@ def samples_of(connector: Connector, folder: Path | None = None) -> list[Sample]
     """Return the samples of a connector, in order of file name.
 
     A file is named after its event type, "/" written as ".": `orders.paid.json`, `orders.paid~gift.json`.
+    The suffix tells the content type: .json, .form or .xml.
     """
     folder = folder or folder_of(type(connector))
     types = {event_type.replace("/", "."): event_type for event_type in connector.events}
@@ -49,5 +53,8 @@ def samples_of(connector: Connector, folder: Path | None = None) -> list[Sample]
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         stem, _, variant = path.stem.partition("~")
         event_type = types.get(stem, stem)
-        samples.append(Sample(event_type, variant, path.read_bytes(), connector.sample_headers(event_type)))
+        headers = connector.sample_headers(event_type)
+        if path.suffix in CONTENT_TYPES:
+            headers = {**headers, "Content-Type": CONTENT_TYPES[path.suffix]}
+        samples.append(Sample(event_type, variant, path.read_bytes(), headers))
     return samples

@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
 from hub.sdk.errors import NotVerified
 
@@ -120,8 +120,21 @@ def secret_address(url: str, secret: bytes) -> str:
     return f"{url}{'&' if urlsplit(url).query else '?'}secret={quote(secret, safe='')}"
 
 
-def without_secret(url: str) -> str:
-    """Return an address as it may be kept and shown: what `secret_address` added is struck out."""
+def without_secret(url: str, also: Sequence[str] = ()) -> str:
+    """Return an address as it may be kept and shown: what `secret_address` added is struck out.
+
+    Args:
+        url: as it was called.
+        also: more fields of its query that are secrets.
+    """
+    if also and "?" in url:
+        address, _, query = url.partition("?")
+        fields = (each.partition("=") for each in query.split("&"))
+        told = [
+            f"{name}=***" if is_ and unquote_plus(name) in also else name + is_ + value
+            for name, is_, value in fields
+        ]
+        url = "?".join([address, "&".join(told)])
     return _IN_ADDRESS.sub(r"\1***", url) if "secret=" in url else url
 
 

@@ -86,6 +86,11 @@ class Webhook:
         """
         return parse_json(self.body)
 
+    def query(self) -> dict[str, str]:
+        """Return the first value of each field of the address's query; never raises."""
+        text = self.url.partition("?")[2]
+        return {name: values[0] for name, values in parse_qs(text, keep_blank_values=True).items()}
+
     def form(self) -> dict[str, str]:
         """Return the first value of each form field.
 

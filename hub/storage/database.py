@@ -18,6 +18,7 @@ _PRAGMAS = (
     "cache_size=-32000",
     "busy_timeout=10000",
     "foreign_keys=ON",
+    "secure_delete=ON",  # what is deleted is overwritten: an erased person must not be left in a free page
 )
 
 
@@ -113,6 +114,18 @@ class Database:
             connection = raw.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else raw
             with connection.begin():
                 yield connection
+
+    def empty_logs(self) -> None:
+        """Bring SQLite's write-ahead logs into the files and cut them off: they hold old copies of pages.
+
+        A reader at work may keep a log from being cut; the next time does it. Nothing to do on PostgreSQL.
+        """
+        for engine in dict.fromkeys((self.hub, self.inbox) if self.is_sqlite else ()):
+            raw = engine.raw_connection()
+            try:
+                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                raw.close()
 
     def close(self) -> None:
         """Close every pooled connection."""

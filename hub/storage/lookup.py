@@ -16,6 +16,8 @@ import sqlalchemy as sa
 
 MOST_KEYS = 10_000
 """Keys of one statement on PostgreSQL, which takes 65,535 parameters."""
+MOST_TUPLES = 1_000
+"""Of keys that are tuples: PostgreSQL 15 nests them, and 10,000 exceed its stack (seen 2026-11)."""
 
 _KEYS: sa.BindParameter[str] = sa.bindparam("keys", type_=sa.Text())
 
@@ -43,8 +45,9 @@ class Lookup:
             compiled = self._compiled = self._compiled or self._compile(connection.dialect)
             return compiled.rows(connection, {**parameters, "keys": msgspec.json.encode(wanted).decode()})
         rows: list[Any] = []
-        for start in range(0, len(wanted), MOST_KEYS):
-            statement = self._statement.where(self._by.in_(wanted[start : start + MOST_KEYS]))
+        most = MOST_KEYS if self._width == 1 else MOST_TUPLES
+        for start in range(0, len(wanted), most):
+            statement = self._statement.where(self._by.in_(wanted[start : start + most]))
             rows += connection.execute(statement, parameters).all()
         return rows
 

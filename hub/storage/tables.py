@@ -190,6 +190,7 @@ member = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False, server_default="0"),
     sa.Column("head", sa.LargeBinary, nullable=False, server_default=""),
     sa.Column("posted_at", Instant, comment="of the last posting; never goes back"),
+    _partial("member_merged", "merged_into", where="merged_into is not null"),
     **NARROW,
 )
 
@@ -200,11 +201,27 @@ identity = sa.Table(
     sa.Column("value", sa.Text, primary_key=True),
     sa.Column("member", Id, nullable=False),
     sa.Column("event", Id, comment="the evidence"),
-    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("created_at", Instant, nullable=False, comment="since when it means this member"),
+    sa.Column("origin", Id, comment="whose evidence it is, where a merge brought it to another member"),
     sa.Index("identity_member", "member"),
     **NARROW,
 )
 """What proves who somebody is: a platform's own id, or an address the platform vouches for."""
+
+identity_past = sa.Table(
+    "identity_past",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("member", Id, nullable=False, comment="whom it meant"),
+    sa.Column("event", Id),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+    sa.Column("why", sa.Text, nullable=False, comment="what ended it: the key of a merge or unmerge"),
+    sa.Index("identity_past_member", "member"),
+)
+"""Whom identities meant before. Nothing here finds anybody."""
 
 contact = sa.Table(
     "contact",
@@ -213,7 +230,8 @@ contact = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True, comment="email, phone, name, locale"),
     sa.Column("value", sa.Text, nullable=False),
     sa.Column("event", Id),
-    sa.Index("contact_value", "kind", "value"),
+    sa.Column("normal", sa.Text, comment="as it is compared; null once its member is merged into another"),
+    sa.Index("contact_normal", "kind", "normal", "member"),
     **NARROW,
 )
 """What we were told about somebody; the latest wins, nothing is proved by it."""
@@ -292,6 +310,9 @@ lot = sa.Table(
     sa.Column("member", Id, nullable=False),
     sa.Column("wallet", sa.Text, nullable=False),
     sa.Column("posting", Id, nullable=False),
+    sa.Column(
+        "name", sa.Text, nullable=False, server_default="", comment="the posting's key and its place there"
+    ),
     sa.Column("amount", Big, nullable=False),
     sa.Column("pending", Big, nullable=False),
     sa.Column("active", Big, nullable=False),
@@ -364,8 +385,145 @@ refund = sa.Table(
 
 # --- holds, redemptions of points, merges ------------------------------------------------------------------
 
+hold = sa.Table(
+    "hold",
+    HUB,
+    sa.Column("id", Id, primary_key=True, comment="made of the posting's key, so that a replay finds it"),
+    sa.Column("member", Id, nullable=False, comment="whose they are now: follows merges"),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, comment="held, confirmed, released"),
+    sa.Column(
+        "deadline", Instant, nullable=False, comment="the first instant at which it cannot be confirmed"
+    ),
+    sa.Column("posting", Id, nullable=False, comment="its lot moves say which points"),
+    sa.Column("held_at", Instant, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False, server_default=""),
+    sa.CheckConstraint("points > 0 and state in ('held', 'confirmed', 'released')"),
+    _partial("hold_open", "member", where="state = 'held'"),
+    _partial("hold_due", "deadline", where="state = 'held'"),
+    **NARROW,
+)
+
+spent = sa.Table(
+    "spent",
+    HUB,
+    sa.Column("posting", Id, primary_key=True, comment="of kind redeem; its lot moves say which points"),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("returned", Big, nullable=False, server_default="0"),
+    sa.Column("taken_at", Instant, nullable=False, comment="when they were taken out of what can be spent"),
+    sa.Column("channel", sa.Text, nullable=False, server_default=""),
+    sa.CheckConstraint("returned between 0 and points"),
+    **NARROW,
+)
+"""Redemptions as the ledger knows them: what may still be given back. What was bought is told elsewhere."""
+
+member_merge = sa.Table(
+    "member_merge",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True, comment="idempotency key; never expires"),
+    sa.Column("member", Id, nullable=False, comment="whose points moved"),
+    sa.Column("survivor", Id, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("gone", sa.Integer, nullable=False, comment="number of the member's last posting by then"),
+    sa.Column("since", sa.Integer, nullable=False, comment="number of the survivor's last posting by then"),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("undone_by", sa.Text, unique=True, comment="the key of the unmerge"),
+    sa.Index("member_merge_member", "member"),
+    _partial("member_merge_survivor", "survivor", where="undone_by is null"),
+    **NARROW,
+)
+
+key_conflict = sa.Table(
+    "key_conflict",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("request_hash", sa.LargeBinary, primary_key=True, comment="of the refused request"),
+    sa.Column("posting", Id, nullable=False, comment="which has the key"),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("first", Json, nullable=False, comment="what was posted"),
+    sa.Column("second", Json, nullable=False, comment="what was asked with the same key, and refused"),
+    sa.Index("key_conflict_at", "at"),
+)
+"""Requests that came with a key that had been used for another: both, for a person to compare."""
+
 
 # --- what rules remember -----------------------------------------------------------------------------------
+
+usage = sa.Table(
+    "usage",
+    HUB,
+    sa.Column("owner", Id, primary_key=True, comment="the member; PROGRAMME: all members together"),
+    sa.Column(
+        "name", sa.Text, primary_key=True, comment="a rule's id, campaign/advent, wallet/beans, streak/..."
+    ),
+    sa.Column("period", sa.Text, primary_key=True, comment="2026-11-25, 2026-W48, 2026-11, 2026, ever, all"),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("marks", sa.Text, nullable=False, server_default="", comment="the days of a streak"),
+    sa.CheckConstraint("points >= 0 and times >= 0"),
+    **NARROW,
+)
+"""What caps, budgets, streaks and milestones count. A member's rows are guarded by the member's lock, those of all
+members by their own."""
+
+pinned = sa.Table(
+    "pinned",
+    HUB,
+    sa.Column("fact", sa.Text, primary_key=True, comment="canonical fact key of the earning"),
+    sa.Column("member", Json, nullable=False, comment="the facts of the member that its rules read"),
+    sa.Column("usage", Json, nullable=False, comment="[[name, period, points, times, marks]] before it"),
+    **NARROW,
+)
+"""What an earning was priced by, beside the event and the programme: its refunds are priced by the same."""
+
+referral_code = sa.Table(
+    "referral_code",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True, comment="as it is looked up"),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("code", sa.Text, nullable=False, comment="as it is shown"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("referral_code_member", "member"),
+    **NARROW,
+)
+
+referral = sa.Table(
+    "referral",
+    HUB,
+    sa.Column("friend", Id, primary_key=True, comment="nobody is brought twice"),
+    sa.Column("id", Id, nullable=False),
+    sa.Column("referrer", Id, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, comment="claimed, converted, blocked"),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="why it is blocked"),
+    sa.Column("claimed_at", Instant, nullable=False),
+    sa.Column("decided_at", Instant, comment="when it converted or was blocked"),
+    sa.Column("fact", sa.Text, comment="which fact converted it"),
+    sa.CheckConstraint("friend <> referrer"),
+    sa.Index("referral_referrer", "referrer"),
+)
+
+birthday = sa.Table(
+    "birthday",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("day", sa.Text, nullable=False, comment="02-29"),
+    sa.Column("year", sa.Integer, comment="null: not told"),
+    sa.Index("birthday_day", "day", "member"),
+    **NARROW,
+)
+
+activation = sa.Table(
+    "activation",
+    HUB,
+    sa.Column("n", Big, primary_key=True),
+    sa.Column("hash", sa.Text, nullable=False, comment="the version of the programme"),
+    sa.Column("loaded_at", Instant, nullable=False),
+    sa.Column("active_from", Instant, comment="null: it counts for all that is priced since it was loaded"),
+)
+"""Which programme counted since when."""
 
 
 # --- approvals and tiers -----------------------------------------------------------------------------------
@@ -373,8 +531,249 @@ refund = sa.Table(
 
 # --- rewards, vouchers, stock, tasks -----------------------------------------------------------------------
 
+redemption = sa.Table(
+    "redemption",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True, comment="idempotency key of the request"),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("origin", Id, nullable=False, comment="the member it was first of; merges leave it"),
+    sa.Column("reward", sa.Text, nullable=False, comment="what was asked for"),
+    sa.Column(
+        "item",
+        sa.Text,
+        nullable=False,
+        comment="what is handed over: the option of a choice, else the reward",
+    ),
+    sa.Column("wallet", sa.Text, nullable=False),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("returned", Big, nullable=False, server_default="0", comment="points given back"),
+    sa.Column("channel", sa.Text, nullable=False, comment="web, app, staff, sms, api, pos ..."),
+    sa.Column("order_fact", sa.Text, nullable=False, server_default="", comment="the order it belongs to"),
+    # requested | held | confirmed | fulfilled, or: released | expired | returned | refused
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column(
+        "role", sa.Text, nullable=False, server_default="", comment="who has to agree before it is confirmed"
+    ),
+    sa.Column(
+        "stock",
+        sa.Text,
+        nullable=False,
+        server_default="",
+        comment="reserved, delivered, freed; empty: none is kept",
+    ),
+    sa.Column("hold", Id, comment="of the ledger"),
+    sa.Column("deadline", Instant, comment="of the hold"),
+    sa.Column("posting", Id, comment="that spent the points"),
+    sa.Column("program_version", sa.Text, nullable=False, comment="what was promised"),
+    sa.Column("event", Id),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.CheckConstraint("points >= 0 and returned >= 0 and returned <= points"),
+    sa.Index("redemption_member", "member", "reward"),
+    _partial("redemption_deadline", "deadline", where="state = 'held'"),
+    _partial("redemption_origin", "origin", where="origin <> member"),
+    _partial("redemption_order", "order_fact", where="order_fact <> ''"),
+)
+
+redemption_step = sa.Table(
+    "redemption_step",
+    HUB,
+    sa.Column("redemption", Id, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True, comment="1, 2, 3 ..."),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, unique=True, comment="idempotency key of giving back"),
+    sa.Column("points", Big, nullable=False, server_default="0", comment="given back by this step"),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("event", Id),
+    sa.Column("posting", Id),
+    **NARROW,
+)
+"""What became of a redemption, in order; append-only."""
+
+stock = sa.Table(
+    "stock",
+    HUB,
+    sa.Column("reward", sa.Text, primary_key=True),
+    sa.Column("stock", Big, nullable=False, comment="as program.yaml had it when one was last taken"),
+    sa.Column("reserved", Big, nullable=False),
+    sa.Column("delivered", Big, nullable=False),
+    sa.CheckConstraint("reserved >= 0 and delivered >= 0 and reserved + delivered <= stock"),
+    **NARROW,
+)
+
+voucher = sa.Table(
+    "voucher",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("code", sa.Text, nullable=False, comment="as it is shown"),
+    sa.Column("code_key", sa.Text, nullable=False, unique=True, comment="as it is compared"),
+    sa.Column("member", Id, nullable=False, comment="to whom it was issued"),
+    sa.Column("bound", sa.Boolean, nullable=False, comment="only they may use it"),
+    sa.Column("redemption", Id, nullable=False),
+    sa.Column("reward", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, comment="voucher, gift_card"),
+    sa.Column("value", sa.Text, nullable=False, comment="10%, 5.00 EUR, free:espresso"),
+    sa.Column("single_use", sa.Boolean, nullable=False),
+    # issued | delivered | viewed | rolled_back can be used; redeemed | expired | void cannot
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False, server_default="", comment="of a gift card"),
+    sa.Column("initial_minor", Big, nullable=False, server_default="0"),
+    sa.Column("balance_minor", Big, nullable=False, server_default="0"),
+    sa.Column("issued_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, comment="null: never"),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.CheckConstraint("balance_minor >= 0 and balance_minor <= initial_minor"),
+    sa.Index("voucher_member", "member"),
+    sa.Index("voucher_redemption", "redemption"),
+    _partial(
+        "voucher_expires",
+        "expires_at",
+        where="expires_at is not null and state in ('issued', 'delivered', 'viewed', 'rolled_back')",
+    ),
+)
+
+voucher_step = sa.Table(
+    "voucher_step",
+    HUB,
+    sa.Column("voucher", Id, primary_key=True),
+    sa.Column("n", sa.Integer, primary_key=True, comment="1, 2, 3 ..."),
+    # issued delivered viewed redeemed charged rolled_back refunded expired void
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, unique=True, comment="idempotency key of using it, or taking that back"),
+    sa.Column("request_hash", sa.LargeBinary),
+    sa.Column("undoes", sa.Integer, comment="n of the use it takes back"),
+    sa.Column(
+        "amount_minor", Big, nullable=False, server_default="0", comment="change of a gift card's balance"
+    ),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False, server_default=""),
+    sa.Column("order_fact", sa.Text, nullable=False, server_default=""),
+    sa.Column("member", Id, comment="who used it, where that is known"),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("event", Id),
+    **NARROW,
+)
+"""What became of a voucher, in order; append-only."""
+
+task = sa.Table(
+    "task",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True, comment="idempotency key of making it"),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column(
+        "checklist", Json, nullable=False, comment="list of {item, by, at}; by is empty until it is done"
+    ),
+    sa.Column("state", sa.Text, nullable=False, comment="open, done, cancelled"),
+    sa.Column("tracking", sa.Text, nullable=False, server_default="", comment="number of the parcel"),
+    sa.Column("member", Id),
+    sa.Column("redemption", Id),
+    sa.Column("event", Id),
+    sa.Column("actor", sa.Text, nullable=False, server_default="", comment="who ended it"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    _partial("task_open", "queue", "id", where="state = 'open'"),
+    _partial("task_member", "member", where="member is not null"),
+    _partial("task_redemption", "redemption", where="redemption is not null"),
+)
+
 
 # --- consents and proposals --------------------------------------------------------------------------------
+
+consent = sa.Table(
+    "consent",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("purpose", sa.Text, primary_key=True),
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("granted", sa.Boolean, nullable=False),
+    sa.Column("at", Instant, nullable=False, comment="when the person said so, by the source's clock"),
+    **NARROW,
+)
+"""What somebody allows now: their latest word. Without a row nothing is allowed."""
+
+consent_change = sa.Table(
+    "consent_change",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("granted", sa.Boolean, nullable=False),
+    sa.Column("at", Instant, nullable=False, comment="theirs"),
+    sa.Column("recorded_at", Instant, nullable=False, comment="ours"),
+    sa.Column("source", sa.Text, nullable=False, comment="a connection's name, or who wrote it down"),
+    sa.Column("event", Id, comment="the evidence"),
+    sa.Column("why", sa.Text, nullable=False, server_default="", comment="the key of a merge or unmerge"),
+    sa.Column("evidence", sa.Text, comment="in words; may be emptied, nothing else may be edited"),
+    sa.Index("consent_change_member", "member", "id"),
+)
+"""Every word of theirs that changed something: append-only by trigger."""
+
+proposal = sa.Table(
+    "proposal",
+    HUB,
+    sa.Column("id", Id, primary_key=True, comment="made of both members' ids"),
+    sa.Column("member", Id, nullable=False, comment="the one who came first"),
+    sa.Column("other", Id, nullable=False),
+    sa.Column("evidence", Json, nullable=False, comment="list of [kind, value as it is compared]"),
+    sa.Column("score", sa.Integer, nullable=False, comment="1 to 100"),
+    sa.Column("state", sa.Text, nullable=False, comment="open, accepted, rejected"),
+    sa.Column("created_at", Instant, nullable=False, comment="when it was last proposed"),
+    sa.Column("decided_at", Instant),
+    sa.Column("actor", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Index("proposal_member", "member"),
+    sa.Index("proposal_other", "other"),
+    _partial("proposal_open", "created_at", "id", where="state = 'open'"),
+)
+
+erasure = sa.Table(
+    "erasure",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("member", Id, comment="null: nobody is known here by what the platform named"),
+    sa.Column("requested_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),
+    sa.Column("source", sa.Text, nullable=False, comment="a connection's name, or who asked"),
+    sa.Column("event", Id),
+    # waiting (for due_at) | running | done | called_off
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("needles", Json, comment="what the person is still looked for by; null once done"),
+    sa.Column("done_at", Instant),
+    sa.Column("counts", Json, comment="table -> rows erased"),
+    sa.Index("erasure_member", "member"),
+    _partial("erasure_open", "due_at", where="state in ('waiting', 'running')"),
+)
+
+erased = sa.Table(
+    "erased",
+    HUB,
+    sa.Column("digest", sa.LargeBinary, primary_key=True, comment="HMAC of a source and value"),
+    sa.Column("at", Instant, nullable=False),
+    **NARROW,
+)
+"""By what erased people were known: older events of theirs that come again are recognised by it, and by nothing else."""
+
+pepper = sa.Table(
+    "pepper",
+    HUB,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+"""The key of the digests in `erased`: one row, made when it is first needed."""
+
+scrub = sa.Table("scrub", HUB, sa.Column("inbox_id", Big, primary_key=True, autoincrement=False))
+"""Webhooks of erased people whose bodies and headers still have to go: on SQLite they are in the other file."""
 
 
 # --- access ------------------------------------------------------------------------------------------------
@@ -434,8 +833,10 @@ outbox = sa.Table(
     sa.Column("member", Id),
     sa.Column("event", Id),
     sa.Column("posting", Id),
+    sa.Column("purpose", sa.Text, comment="what the member has to agree to; null: nothing"),
+    sa.Column("channel", sa.Text, comment="on which channel"),
     sa.Column("created_at", Instant, nullable=False),
-    # ready (at next_at) | sending (until lease_until) | done | replaced | dead
+    # ready (at next_at) | sending (until lease_until) | done | replaced | withheld | dead
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_at", Instant),

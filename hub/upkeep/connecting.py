@@ -48,7 +48,7 @@ class Authorisation:
     def url(self) -> str:
         """Return the address at which an admin agrees; empty where the application's own credentials are enough."""
         oauth = self.oauth
-        if oauth.grant == "client_credentials":
+        if oauth.grant != "authorization_code":
             return ""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=")
         query = {
@@ -68,7 +68,7 @@ class Authorisation:
 
         Args:
             hub: where.
-            came_back: the whole address, or its query; empty with `client_credentials`.
+            came_back: the whole address, or its query; empty where nobody has to agree.
 
         Raises:
             HubError: the admin refused, or the answer is not to this attempt.
@@ -78,7 +78,7 @@ class Authorisation:
         if tokens is None:
             raise HubError('tokens are stored encrypted: add `secret_key: "${HUB_SECRET_KEY}"` to hub.yaml')
         client = hub.client(self.connection, new_id())
-        if self.oauth.grant == "client_credentials":
+        if self.oauth.grant != "authorization_code":
             tokens.keep(renewed(self.oauth, client, ""))
             return
         answer = {

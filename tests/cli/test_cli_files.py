@@ -83,7 +83,7 @@ def test_no_secret_stands_in_a_started_file():
         text, _ = starter([kind])
         for line in text.splitlines():
             if re.search(r"(secret|token|key)s?:", line):
-                assert re.search(r': \[?"\$\{[A-Z_]+\}"', line), line
+                assert re.search(r': \[?"\$\{[A-Z0-9_]+\}"', line), line
 
 
 def test_problems_of_all_files_are_told_at_once(hub):

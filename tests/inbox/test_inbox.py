@@ -97,6 +97,23 @@ def test_a_secret_in_the_address_is_not_kept():
 
 
 @pytest.mark.parametrize(
+    ("hidden", "query", "kept"),
+    [
+        (("code",), "?code=s3cret", "?code=***"),
+        (("code",), "?a=1&code=s3cret&b=2&code=again&secret=x", "?a=1&code=***&b=2&code=***&secret=***"),
+        (("code",), "?c%6fde=s3cret&x", "?c%6fde=***&x"),  # the name may be written with escapes
+        (("code",), "?codes=1&code", "?codes=1&code"),
+        (("code",), "", ""),
+        ((), "?code=public", "?code=public"),
+    ],
+)
+def test_a_secret_by_a_platforms_own_name_is_not_kept_either(monkeypatch, hidden, query, kept):
+    monkeypatch.setattr(SHOP.connector, "hidden_query", hidden, raising=False)
+    sent = toy.webhook(b"{}", delivery="d1")
+    assert Row.of(SHOP, replace(sent, url=sent.url + query)).url == sent.url + kept
+
+
+@pytest.mark.parametrize(
     "hostile",
     ["nul\x00", "\ud800 surrogate", "x" * 5000, "line\nfeed"],
     ids=["nul", "surrogate", "long", "control"],

@@ -12,16 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.ids import new_id
-from hub.ledger import Book, due, earn_key, settle_key
+from hub.ledger import Book, Hold, due, earn_key, settle_key
 from hub.ledger.verify import check_invariants
 from hub.sdk.events import Refund
 from hub.storage import Database
 from hub.storage.tables import balance, event, leg, lot, member, posting
-from hub.values import Award
+from hub.values import Award, Posted
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 WALLET = "beans"
-BUCKETS = ("pending", "active", "debt")
+BUCKETS = ("pending", "active", "held", "debt")
 
 
 @dataclass
@@ -30,9 +30,13 @@ class Programme:
 
     hash: str = "c0ffee" * 10 + "beef"
     waived: frozenset[str] = frozenset()
+    policy: str = "allow"
 
-    def waives_debt(self, wallet: str) -> bool:
-        return wallet in self.waived
+    def spends(self, wallet: str) -> bool:
+        return wallet in {WALLET, "cups"}
+
+    def debt_policy(self, wallet: str) -> str:
+        return "waive" if wallet in self.waived else self.policy
 
 
 @dataclass
@@ -137,10 +141,30 @@ class Shop:
                 book.add_refund(of, request["refund"], source=request.get("source", "shop"), cause=cause)
             return book.settle_refunds(of, wanted, fact=fact, occurred_at=self.now, cause=cause)
 
-    def spend(self, points: int) -> None:
-        """Take active points, as a redemption will."""
-        with self.book(keys=[key := f"adjust:{next(self._numbers)}"]) as book:
-            book.adjust(self.member, WALLET, -points, key=key, actor="till", reason="redeemed at the till")
+    def spend(self, points: int, key: str = "", **request: Any):
+        """Redeem points at once."""
+        with self.book(keys=[key := key or f"redeem:{next(self._numbers)}"]) as book:
+            return book.redeem(request.pop("member", self.member), WALLET, points, key=key, **request)
+
+    def hold(self, points: int, key: str = "", *, minutes: float = 15, **request: Any):
+        """Reserve points."""
+        with self.book(keys=[key := key or f"hold:{next(self._numbers)}"]) as book:
+            until = self.now + timedelta(minutes=minutes)
+            return book.hold(
+                self.member, request.pop("wallet", WALLET), points, key=key, deadline=until, **request
+            )
+
+    def end(self, how: str, hold: Hold, key: str = "", **request: Any):
+        """Confirm or release a hold."""
+        key = key or f"{how}:{next(self._numbers)}"
+        with self.book(members=[], keys=[key], holds=[hold.id]) as book:
+            return getattr(book, how)(hold.id, key=key, **request)
+
+    def give_back(self, spent: Posted, points: int, key: str = "", **request: Any):
+        """Return points of a redemption."""
+        key = key or f"return:{next(self._numbers)}"
+        with self.book(members=[], keys=[key], spent=[spent.id]) as book:
+            return book.give_back(spent.id, points, key=key, **request)
 
     def gift(self, points: int, expires: int | None = None) -> None:
         """Give points, expiring in so many days."""
@@ -149,6 +173,25 @@ class Shop:
             book.adjust(
                 self.member, WALLET, points, key=key, actor="maria", reason="goodwill", expires_at=until
             )
+
+    def transfer(self, to: str, points: int, key: str = "", **request: Any):
+        """Give another member points."""
+        with self.book(
+            members=[self.member, to], keys=[key := key or f"transfer:{next(self._numbers)}"]
+        ) as book:
+            return book.transfer(self.member, to, WALLET, points, key=key, **request)
+
+    def merge(self, member: str, into: str, key: str = ""):
+        """Make two members one."""
+        key = key or f"merge:{next(self._numbers)}"
+        with self.book(members=[member, into], keys=[key]) as book:
+            return book.merge(member, into, key=key, actor="maria", reason="same card")
+
+    def unmerge(self, member: str, key: str = ""):
+        """Make them two again."""
+        key = key or f"unmerge:{next(self._numbers)}"
+        with self.book(members=[member], keys=[key]) as book:
+            return book.unmerge(member, key=key, actor="maria", reason="father and son")
 
     def later(self, days: float, *, sweep: bool = True) -> None:
         """Let time pass; by default the sweep has run since."""
@@ -162,9 +205,9 @@ class Shop:
                 for each in members:
                     book.catch_up(each)
 
-    def has(self, **expected: int) -> None:
-        """Check the member's balance; buckets not named are empty. Check that everything adds up, too."""
-        assert self.balance() == dict.fromkeys(BUCKETS, 0) | expected
+    def has(self, owner: str = "", **expected: int) -> None:
+        """Check a member's balance; buckets not named are empty. Check that everything adds up, too."""
+        assert self.balance(owner) == dict.fromkeys(BUCKETS, 0) | expected
         self.adds_up()
 
     def balance(self, owner: str = "", wallet: str = WALLET) -> dict[str, int]:
@@ -190,11 +233,13 @@ class Shop:
             (row.kind, {part.bucket: part.delta for part in legs if part.posting == row.id}) for row in rows
         ]
 
-    def lots(self) -> list[tuple[int, int]]:
-        """What is left of the member's lots, oldest first: (pending, active)."""
+    def lots(self, owner: str = "") -> list[tuple[int, int]]:
+        """What is left of a member's lots, oldest first: (pending, active)."""
         with self.database.read() as connection:
             rows = connection.execute(
-                sa.select(lot.c.pending, lot.c.active).where(lot.c.member == self.member).order_by(lot.c.id)
+                sa.select(lot.c.pending, lot.c.active)
+                .where(lot.c.member == (owner or self.member))
+                .order_by(lot.c.id)
             )
             return [tuple(row) for row in rows]
 

@@ -19,8 +19,10 @@ SEALED = Sealed(
     actor="",
     reason="R\u00f6stung \u201ekr\u00e4ftig\u201c / \U0001f331 <&>\t",
     legs=[(0, "member", "beans", "active", -5), (1, "programme", "beans", "reversed", 5)],
-    lots=[("beans", 5, 1772355600000000, -1)],
+    lots=[("settle:shop:refund/7#0", "beans", 5, 1772355600000000, -1)],
     awards=[(0, "base", "beans", -5, -5)],
+    moves=[(0, "earn:shop:order/1#0", "active", -5)],
+    deadline=1772355600000002,
 )
 WRITTEN = (
     '[2,"settle:shop:refund/7","'
@@ -28,7 +30,8 @@ WRITTEN = (
     + '","reverse",1772355600000000,1772355600000001,"earn:shop:order/1",'
     '"shop/evt_9/0","c0ffee","","R\u00f6stung \u201ekr\u00e4ftig\u201c / \U0001f331 <&>\\t",'
     '[[0,"member","beans","active",-5],[1,"programme","beans","reversed",5]],'
-    '[["beans",5,1772355600000000,-1]],[[0,"base","beans",-5,-5]]]'
+    '[["settle:shop:refund/7#0","beans",5,1772355600000000,-1]],[[0,"base","beans",-5,-5]],'
+    '[[0,"earn:shop:order/1#0","active",-5]],1772355600000002]'
 )
 
 

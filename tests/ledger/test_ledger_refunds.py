@@ -187,6 +187,36 @@ def test_a_waived_debt_is_not_given_back_when_the_refund_is_taken_back(shop):
     shop.has(active=5)
 
 
+POLICIES = [
+    # 20 earned by the order and 10 by another, 25 spent: 5 of the other are left | left, debt, then with 9 more
+    pytest.param("allow", 0, -15, {"debt": -6}, id="allow: 5 of the others, 15 are owed"),
+    pytest.param("waive", 0, 0, {"active": 9}, id="waive: 5 of the others, the programme bears 15"),
+    pytest.param("clamp", 0, 0, {}, id="clamp: 5 of the others, then it stops; the next refund takes the 9"),
+    pytest.param("own_lot_only", 5, 0, {"active": 14}, id="own_lot_only: nothing is left of its own"),
+]
+
+
+@pytest.mark.parametrize(("policy", "left", "debt", "then"), POLICIES)
+def test_a_wallet_says_how_far_a_reversal_goes(shop, policy, left, debt, then):
+    shop.programme.policy = policy
+    shop.earn("shop:order/0", 10)
+    shop.earn(ORDER, shop.award(20, expires=60))
+    shop.spend(25)
+    shop.settle(ORDER, 0)
+    shop.has(active=left, debt=debt)
+    shop.earn("shop:order/2", 9)
+    shop.settle(ORDER, 0)
+    shop.has(**then)
+
+
+def test_a_reversal_that_may_take_nothing_leaves_no_trace(shop):
+    shop.programme.policy = "clamp"
+    shop.earn(ORDER, 20)
+    shop.spend(20)
+    assert shop.settle(ORDER, 0) is None
+    assert [kind for kind, _ in shop.postings()] == ["earn", "redeem"]
+
+
 # --- several refunds of one order --------------------------------------------------------------------------
 
 
@@ -261,6 +291,16 @@ def test_what_is_given_back_after_its_time_repays_and_is_over(shop):
         ("reinstate", {"reversed": -20, "debt": 12, "active": 8}),
         ("expire", {"active": -8, "expired": 8}),
     ]
+    shop.has()
+
+
+def test_what_is_given_back_when_it_is_over_expires_at_once_also_before_its_time(shop):
+    """Points that would have been available after they are over: found by the random histories."""
+    shop.earn(ORDER, shop.award(20, available=40, expires=35))
+    shop.settle(ORDER, 0)
+    shop.later(36)
+    shop.settle(ORDER, 20)
+    assert shop.postings()[-1] == ("expire", {"pending": -20, "expired": 20})
     shop.has()
 
 

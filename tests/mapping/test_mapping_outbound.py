@@ -1,8 +1,12 @@
 """A ledger event becomes the parameters of an action."""
 
-import pytest
+from dataclasses import replace
 
-from hub.sdk import MappingError
+import pytest
+from roastery import MAPPING, Roastery
+
+from hub.mapping import loads
+from hub.sdk import ConfigError, MappingError
 
 VARIABLES = {
     "member": {"id": "m1", "id_here": "42", "ids": {"shop": "42"}, "email": "", "phone": "", "name": "",
@@ -47,3 +51,59 @@ def test_a_parameter_that_cannot_be_filled_names_its_place(mapping):
     assert str(caught.value) == (
         "roastery.yaml:40:15: set_balance: tags: cannot apply +(string, null); member.tier is null"
     )
+
+
+# Offers, which need the member's consent.
+
+
+def with_rule(**words):
+    """The mapping with some words added to its second outbound rule."""
+    added = "".join(f"      {name}: {value}\n" for name, value in words.items())
+    return MAPPING.replace("    - trigger: member.erased\n", f"    - trigger: member.erased\n{added}")
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ({}, (None, None)),
+        ({"purpose": "transactional"}, (None, None)),
+        ({"purpose": "transactional", "channel": "email"}, (None, None)),
+        ({"purpose": "marketing", "channel": "sms"}, ("marketing", "sms")),
+    ],
+)
+def test_a_rule_says_what_it_is_for_and_by_which_channel_it_reaches_people(words, wanted):
+    (rule,) = loads(with_rule(**words).encode(), "roastery.yaml", Roastery).outbound("member.erased")
+    assert (rule.purpose, rule.channel) == wanted
+
+
+def test_an_action_may_know_its_channel():
+    class Mail(Roastery):
+        actions = {name: replace(action, channel="email") for name, action in Roastery.actions.items()}
+
+    (rule,) = loads(with_rule(purpose="marketing").encode(), "roastery.yaml", Mail).outbound("member.erased")
+    assert (rule.purpose, rule.channel) == ("marketing", "email")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            {"purpose": "marketting", "channel": "email"},
+            "nothing is sent for the purpose 'marketting' (did you mean 'marketing'?)",
+        ),
+        (
+            {"purpose": "marketing", "channel": "e-mail"},
+            "'e-mail' is no channel that consents are about (did you mean 'email'?)",
+        ),
+        (
+            {"purpose": "marketing"},
+            "set_balance does not say by which channel it reaches people, and consents are for each (add `channel: email`, or sms, push ...)",
+        ),
+    ],
+)
+def test_an_offer_that_nobody_could_agree_to_is_refused_with_its_line(words, sentence):
+    with pytest.raises(ConfigError) as caught:
+        loads(with_rule(**words).encode(), "roastery.yaml", Roastery)
+    line = MAPPING.splitlines().index("    - trigger: member.erased") + 2
+    (problem,) = [str(each).removeprefix(f"roastery.yaml:{line}:") for each in caught.value.problems]
+    assert problem.partition(": ")[2] == sentence

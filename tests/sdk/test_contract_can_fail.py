@@ -120,6 +120,23 @@ class TestSoundConnector(ConnectorContract):
     ]
 
 
+class SharedSecret(Acme):
+    """A sound connector of a platform that cannot sign: it sends the secret along."""
+
+    def verify(self, webhook, secrets):
+        check_secret(webhook.headers.get("X-Acme-Token"), secrets)
+
+    def sign(self, webhook, secret):
+        return {"X-Acme-Token": secret.decode()}
+
+
+class TestSoundSharedSecret(TestSoundConnector):
+    connector = SharedSecret.with_settings(access_token="token-of-the-test")
+    no_timestamp = "Acme sends no time"
+    no_signed_body = "Acme sends a secret along and signs nothing"
+    no_signed_url = "Acme sends a secret along and signs nothing"
+
+
 class Desk(Acme):
     """A sound connector of a platform that can do no more than send the secret along, in the address."""
 

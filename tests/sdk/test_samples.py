@@ -39,6 +39,10 @@ def test_a_file_is_named_after_its_event_type_and_variant(folder):
     ]
     assert samples[1].body == b"orders.paid~gift.json"
     assert samples[1].headers == {"Content-Type": "application/json", "X-Topic": "orders/paid"}
+    assert samples[2].headers == {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Topic": "something.else",
+    }
 
 
 def test_a_signed_sample_is_the_request_the_platform_sends(folder):

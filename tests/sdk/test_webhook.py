@@ -125,6 +125,20 @@ def test_any_bytes_are_a_form_or_malformed(body):
         return
 
 
+@pytest.mark.parametrize(
+    ("address", "fields"),
+    [
+        ("", {}),
+        ("?", {}),
+        ("?token=a%20b&token=c&empty=", {"token": "a b", "empty": ""}),
+        ("?caf%C3%A9=%ff", {"café": "\ufffd"}),
+    ],
+)
+def test_a_query_gives_the_first_value_of_each_field(address, fields):
+    url = "https://points.example.com/webhooks/shop" + address
+    assert Webhook("POST", url, Headers(), b"", NOW).query() == fields
+
+
 def test_a_json_answer_says_so():
     answer = Answer.json({"challenge": "x"}, store=False)
     assert (answer.body, answer.content_type, answer.status, answer.store) == (

@@ -134,7 +134,7 @@ def test_a_flows_message_without_a_reason_waits_for_a_person():
 
 VENDOR = {
     "system_webhook_batch_synthetic.json": [[SurveySubmitted], [ConsentChanged]],
-    "system_webhook_minimal.json": ["unknown"],
+    "system_webhook_minimal.json": ["rule"],
     "flow_webhook_proposed.json": [[tuple]],  # a custom event
 }
 

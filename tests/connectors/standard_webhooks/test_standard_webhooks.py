@@ -24,7 +24,9 @@ from hub.sdk.events import (
     PurchaseCancelled,
     PurchasePaid,
     PurchaseRefunded,
+    RedemptionRequested,
     Refund,
+    Wish,
 )
 from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply, stub_platform
 
@@ -269,6 +271,12 @@ CANONICAL: dict[str, Event] = {
         occurred_at=at(12, 30),
         member=MemberRef(id="brew-20418"),
         request="GDPR-2026-031",
+    ),
+    "redemption.requested": RedemptionRequested(
+        fact="till:redemption/rdm-3307",
+        occurred_at=at(15, 20, 9, 870),
+        member=MARA,
+        redemption=Wish(reward="coffee", channel="app", order="till:order/BL-2026-88213"),
     ),
     "review.published": CustomEvent(
         fact="till:review/rev-902",

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from hub.storage import tables
-from hub.storage.triggers import APPEND_ONLY, append_only
+from hub.storage.triggers import append_only
 
 revision = "0001"
 down_revision = None
@@ -406,6 +406,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash"),
     )
 
-    for table in APPEND_ONLY:
+    for table in ("posting", "leg", "award", "lot_move"):
         for statement in append_only(op.get_bind().dialect.name, table):
             op.execute(statement)

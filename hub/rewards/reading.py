@@ -1,0 +1,61 @@
+"""Redemptions, vouchers and tasks as people look them up. Reads only, and locks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from hub.codes import normal
+from hub.storage.tables import redemption, redemption_step, task, voucher, voucher_step
+
+
+def redemptions(
+    tx: sa.Connection, *, member: str = "", state: str = "", after: str = "", limit: int = 50
+) -> list[Mapping[str, Any]]:
+    """Return redemptions, newest first; `after` is the id of the last one seen."""
+    query = sa.select(redemption).order_by(redemption.c.id.desc()).limit(limit)
+    if member:
+        query = query.where(redemption.c.member == member)
+    if state:
+        query = query.where(redemption.c.state == state)
+    if after:
+        query = query.where(redemption.c.id < after)
+    return [_without(row, "request_hash") for row in tx.execute(query)]
+
+
+def history(tx: sa.Connection, redemption_id: str) -> list[Mapping[str, Any]]:
+    """Return the steps of a redemption, in order."""
+    steps = sa.select(redemption_step).where(redemption_step.c.redemption == redemption_id)
+    return [row._asdict() for row in tx.execute(steps.order_by(redemption_step.c.n))]
+
+
+def voucher_of(tx: sa.Connection, code: str) -> Mapping[str, Any] | None:
+    """Return a voucher by its code, however it is typed, with its `history`; None: there is none."""
+    row = tx.execute(sa.select(voucher).where(voucher.c.code_key == normal(code))).one_or_none()
+    if row is None:
+        return None
+    steps = sa.select(voucher_step).where(voucher_step.c.voucher == row.id).order_by(voucher_step.c.n)
+    history = [_without(step, "request_hash", "voucher") for step in tx.execute(steps)]
+    return {**_without(row, "code_key"), "history": history}
+
+
+def tasks(
+    tx: sa.Connection, *, queue: str = "", state: str = "open", after: str = "", limit: int = 50
+) -> list[Mapping[str, Any]]:
+    """Return tasks, oldest first, of all queues or one; `after` is the id of the last one seen."""
+    query = sa.select(task).order_by(task.c.id).limit(limit)
+    if state == "open":
+        query = query.where(sa.text("state = 'open'"))  # as the index says it
+    elif state:
+        query = query.where(task.c.state == state)
+    if queue:
+        query = query.where(task.c.queue == queue)
+    if after:
+        query = query.where(task.c.id > after)
+    return [row._asdict() for row in tx.execute(query)]
+
+
+def _without(row: sa.Row[Any], *columns: str) -> Mapping[str, Any]:
+    return {name: value for name, value in row._asdict().items() if name not in columns}
