@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from hub import desk
-from hub.storage.tables import member_tier, outbox, tier_change
+from hub.people import merging
+from hub.storage.tables import activity, identity, member, member_tier, outbox, tier_change
 from hub.tiers import history
 from tests.levelled import (
     DOWN,
@@ -250,3 +251,27 @@ def test_the_history_of_levels_cannot_be_edited(open_bench):
     with pytest.raises(sa.exc.DatabaseError, match="append-only"), bench.hub.database.write() as tx:
         tx.execute(tier_change.update().values(level="gold"))
     assert bench.clock() == NOON
+
+
+def test_a_merge_brings_purchases_earnings_and_the_higher_level_along(open_bench):
+    bench = open_bench(more=DOWN)
+    bench.play("app", "purchase.paid", order("A1", 600, "2026-11-20T10:00:00Z"))
+    bench.play(
+        "app", "purchase.paid", order("B1", 300, "2026-11-20T10:00:00Z") | {"data.member": {"id": "brew-2"}}
+    )
+    ids = {row.value: row.member for row in rows(bench, sa.select(identity))}
+    silver, bronze = ids["brew-20417"], ids["brew-2"]
+    merging.merge(bench.hub, silver, bronze, actor="staff:ida", reason="one person")
+
+    tiers = {row.id: row.tier for row in rows(bench, sa.select(member.c.id, member.c.tier))}
+    assert tiers[bronze] == "silver"
+    sums = rows(bench, sa.select(activity.c.member, activity.c.orders, activity.c.spend_minor))
+    assert [tuple(row) for row in sums] == [(bronze, 2, 90000)]
+    bench.play("app", "purchase.paid", order("B2", 1100) | {"data.member": {"id": "brew-2"}})
+    assert changes(bench)[-1] == ("silver", "gold", 2000)  # 600 + 300 + 1100
+    sound(bench)
+
+    merging.unmerge(bench.hub, silver, actor="staff:ida", reason="two people after all")
+    sums = rows(bench, sa.select(activity.c.member, activity.c.orders).order_by(activity.c.orders))
+    assert [tuple(row) for row in sums] == [(silver, 1), (bronze, 2)]
+    sound(bench)
