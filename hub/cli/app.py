@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import access, events, files, ledger, outbox, people, program, rewards, sending, upkeep
+from hub.cli import (
+    access,
+    approvals,
+    events,
+    files,
+    ledger,
+    outbox,
+    people,
+    program,
+    rewards,
+    sending,
+    upkeep,
+)
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -104,11 +116,8 @@ app.command("connect")(upkeep.connect)
 app.command("subscribe")(upkeep.subscribe)
 app.command("poll")(upkeep.poll)
 app.command("reconcile")(upkeep.reconcile)
-app.command("connect")(upkeep.connect)
-app.command("subscribe")(upkeep.subscribe)
-app.command("poll")(upkeep.poll)
-app.command("reconcile")(upkeep.reconcile)
 app.command("why")(events.why)
+app.command("adjust", context_settings={"ignore_unknown_options": True})(approvals.adjust)
 
 
 @app.command()
@@ -134,6 +143,7 @@ for group, name in (
     (rewards.rewards, "rewards"),
     (rewards.vouchers, "vouchers"),
     (rewards.tasks, "tasks"),
+    (approvals.approvals, "approvals"),
     (ledger.ledger, "ledger"),
     (access.tokens, "tokens"),
     (files.connectors, "connectors"),
