@@ -52,7 +52,7 @@ LAYERS: list[set[str]] = [
     },
     {"hub.fanout", "hub.booking"},
     {"hub.rewards", "hub.people"},
-    {"hub.effects", "hub.reading", "hub.why", "hub.trying"},
+    {"hub.effects", "hub.reading", "hub.reports", "hub.why", "hub.trying"},
     {
         "hub.pipeline",
         "hub.calendar",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, people, program, rewards, sending, upkeep
+from hub.cli import events, files, ledger, outbox, people, program, reports, rewards, sending, upkeep
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -109,6 +109,7 @@ app.command("subscribe")(upkeep.subscribe)
 app.command("poll")(upkeep.poll)
 app.command("reconcile")(upkeep.reconcile)
 app.command("why")(events.why)
+app.command("report")(reports.report)
 
 
 @app.command()

@@ -70,11 +70,12 @@ def _read() -> dict[str, Report]:
         said = " ".join(line[3:] for line in comment.splitlines())
         reports[name] = Report(name, said, source, sql, RATIOS.get(name, ()))
     reports["monthly_health"] = Report(
-        "monthly_health", "The main figures of the month on one page, beside those of the month before.", "", ""
+        "monthly_health",
+        "The main figures of the month on one page, beside those of the month before.",
+        "",
+        "",
     )
     return reports
-
-
 
 
 REPORTS: Mapping[str, Report] = _read()

@@ -64,7 +64,9 @@ def run(
     return Table(f"{report.name} {month}", columns, rows, note)
 
 
-def _counted(database: Database, report: Report, month: Month) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+def _counted(
+    database: Database, report: Report, month: Month
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     given: dict[str, tuple[Any, Any]] = {
         "programme": (PROGRAMME, Id),
         "start": (to_us(month.start), sa.BigInteger),

@@ -55,9 +55,7 @@ def as_svg(table: Table) -> str:
         drawn.append(_words(32, y + 16, figure.replace("_", " "), QUIET))
         if value:
             fill = LESS if value < 0 else MORE
-            drawn.append(
-                f'<rect x="{left}" y="{y}" width="{max(width, 1)}" height="{ROW}" fill="{fill}"/>'
-            )
+            drawn.append(f'<rect x="{left}" y="{y}" width="{max(width, 1)}" height="{ROW}" fill="{fill}"/>')
         drawn.append(_words(LABELS + BARS + 10, y + 16, f"{value:,}", INK))
         y += ROW + GAP
     width, height = LABELS + BARS + VALUES, y + 20
@@ -67,7 +65,9 @@ def as_svg(table: Table) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
         f' font-family="sans-serif" font-size="13" role="img" aria-label="{escape(table.title)}">\n'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>\n'
-        + "\n".join([_words(16, 28, table.title, INK, "bold"), _words(16, 48, table.note, QUIET), *drawn, axis, empty])
+        + "\n".join(
+            [_words(16, 28, table.title, INK, "bold"), _words(16, 48, table.note, QUIET), *drawn, axis, empty]
+        )
         + "\n</svg>\n"
     )
 
