@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -17,7 +17,7 @@ AROUND = range(-11, 12)
 """Months around the one asked for that a query may join."""
 PLACES = Decimal("0.0001")
 
-type Value = int | Decimal | str | None
+Value: TypeAlias = int | Decimal | str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ def as_json(table: Table) -> str:
 
 def as_svg(table: Table) -> str:
     """Return a picture with a bar for every figure, grouped by row. Bars of one column share a scale with all whole
-    figures; ratios have their own, where the full width is the greatest of them or 1."""
+    figures; ratios have their own, where the full width is the greatest of them or 1.
+    """
     bars = _bars(table)
     tops = {
         ratio: max([abs(v) for _, _, v in bars if isinstance(v, Decimal) == ratio], default=Decimal(1)) or 1
