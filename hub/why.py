@@ -20,7 +20,6 @@ from hub.storage.tables import award, earning, event, fact, leg, lot, outbox, pi
 from hub.trying import counted, source_again, uuid_of
 from hub.versions import stored
 
-
 PAGE = 1000
 """Ids of one statement."""
 

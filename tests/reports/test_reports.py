@@ -120,7 +120,11 @@ def test_a_month_of_one_member(shop):
     rules = {r["rule"]: (r["given"], r["taken_back"], r["share"]) for r in counted(database, "top_rules")}
     assert rules == {"base": (100, 0, Decimal("0.6250")), "extra": (60, -20, Decimal("0.3750"))}
     (active,) = counted(database, "active_members")
-    assert (active["enrolled"], active["active_30"], active["share_90"]) == (1, 1, 1)
+    assert (active["enrolled"], active["active_30"], active["share_90"]) == (
+        1,
+        0,
+        1,
+    )  # on the 1st, 30.5 days before the end
     assert counted(database, "first_redemption") == [{"members": 1, "median_days": 0}]
     (latency,) = counted(database, "reward_latency")
     assert (latency["postings"], latency["share_10_s"], latency["p95_ms"]) == (2, 1, 0)
