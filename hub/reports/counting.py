@@ -144,7 +144,7 @@ def _figures(
 ) -> dict[tuple[str, str], int | Decimal | None]:
     """Return a report's figures by what a row is of and the figure's name."""
     columns, rows = _counted(database, report, month)
-    found = {}
+    found: dict[tuple[str, str], int | Decimal | None] = {}
     for row in rows:
         values = dict(zip(columns, row, strict=True))
         of = " ".join(value for value in row if isinstance(value, str))

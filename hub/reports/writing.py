@@ -38,10 +38,9 @@ def as_svg(table: Table) -> str:
     """
     bars = _bars(table)
     tops = {
-        ratio: max([abs(v) for _, _, v in bars if isinstance(v, Decimal) == ratio], default=Decimal(1)) or 1
+        ratio: max([Decimal(1), *(abs(Decimal(v)) for _, _, v in bars if isinstance(v, Decimal) == ratio)])
         for ratio in (False, True)
     }
-    tops[True] = max(tops[True], Decimal(1))
     below = any(value < 0 for _, _, value in bars)
     zero = LABELS + (BARS // 2 if below else 0)
     room = BARS // 2 if below else BARS
