@@ -50,7 +50,7 @@ def as_svg(table: Table) -> str:
             group = of
             y += ROW
             drawn.append(_words(16, y - 6, of, INK, "bold"))
-        width = round(abs(value) / tops[isinstance(value, Decimal)] * room)
+        width = round(abs(Decimal(value)) / tops[isinstance(value, Decimal)] * room)
         left = zero - width if value < 0 else zero
         drawn.append(_words(32, y + 16, figure.replace("_", " "), QUIET))
         if value:
