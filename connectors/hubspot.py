@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
 from hub.sdk import (
     Action,
@@ -98,14 +98,6 @@ class HubSpotSettings(Settings):
     allow_v1: bool = False
     """Accept signatures that cover neither address nor time."""
     api_base: str = "https://api.hubapi.com"
-
-    @model_validator(mode="after")
-    def has_a_way_in(self) -> HubSpotSettings:
-        if not self.access_token.get_secret_value() and not self.client_id:
-            raise ValueError(
-                "set access_token (a private app), or client_id and client_secret and run `hub connect`"
-            )
-        return self
 
 
 class Link(msgspec.Struct):
@@ -405,7 +397,11 @@ class HubSpot(Connector):
             return client.request(method, url, headers=sent, accept=(401, LOCKED, 429), **request)
 
         oauth, token = self.oauth(), self.settings.access_token.get_secret_value()
-        return checked(send(token) if token or oauth is None else with_token(oauth, client, send), client)
+        if not token and oauth is None:
+            raise Rejected(
+                "set access_token (a private app), or client_id and client_secret and run `hub connect`"
+            )
+        return checked(send(token) if oauth is None or token else with_token(oauth, client, send), client)
 
     def crm(self, client: Client, records: str) -> Any:
         """Return the SDK's API of "contacts" or "deals". With _preload_content=False it gives our Response."""

@@ -102,6 +102,7 @@ class HubFile(_Part):
     logs: Literal["auto", "json", "console"] = "auto"
     retention: Retention = Retention()
     outgoing: Outgoing = Outgoing()
+    roles: dict[str, list[str]] = {}
     connections: dict[str, ConnectionEntry] = {}
 
 
@@ -266,6 +267,7 @@ class _Reader:
                 f"no connection is named {self.file.alerts!r}",
                 did_you_mean(self.file.alerts, names),
             )
+        self.check_roles(["staff", *names])
         for index, network in enumerate(self.file.outgoing.allow_private):
             try:
                 ip_network(network, strict=False)
@@ -273,6 +275,25 @@ class _Reader:
                 self.complain(
                     ("outgoing", "allow_private", index), str(error), "write 10.1.2.0/24 or 127.0.0.1"
                 )
+
+    def check_roles(self, sources: list[str]) -> None:
+        """Check who may decide what: each is `staff:name`, or `connection:user`."""
+        for role, holders in self.file.roles.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", role):
+                self.complain(
+                    ("roles", role), f"{role!r} is no name for a role", "use a-z, 0-9 and _", of_key=True
+                )
+            for index, holder in enumerate(holders):
+                source, _, user = holder.partition(":")
+                if not user:
+                    fix = "write staff:ida, or a connection's name and the user's id there"
+                    self.complain(("roles", role, index), f"{holder!r} names nobody", fix)
+                elif source not in sources:
+                    self.complain(
+                        ("roles", role, index),
+                        f"no connection is named {source!r}",
+                        did_you_mean(source, sources),
+                    )
 
     def connection(self, name: str, entry: ConnectionEntry) -> Connection | None:
         at: Keys = ("connections", name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 import structlog
 
-from hub import inbox, journal, ledger, outbox, people, redeeming, rewards, upkeep
+from hub import desk, inbox, journal, ledger, outbox, people, redeeming, rewards, upkeep
 from hub.calendar import come_round
 from hub.fanout import fan_out
 from hub.journal import Settled
@@ -38,6 +38,8 @@ def sweep(hub: Hub) -> int:
         + wake_missed(hub)
         + hear(hub)
         + erase_due(hub)
+        + desk.review(hub, BATCH)
+        + desk.escalate(hub, BATCH)
         + prune(hub)
     )
 

@@ -180,6 +180,11 @@ class Hub:
         log.info("a programme is in force", action="program_reloaded", file=str(self.config.program))
         return 1
 
+    def alert(self, text: str, dedupe: str) -> Delivery | None:
+        """Return a message to whoever wants to hear of what goes wrong; told once under its name."""
+        found = self._alert("", text)
+        return found and msgspec.structs.replace(found, dedupe=dedupe)
+
     def say(self, connection: str, text: str, *, once: str) -> None:
         """Tell people about a connection, where somebody wants to hear of it; only the first time under `once`."""
         delivery = self._alert(connection, text)
@@ -269,6 +274,10 @@ def read_files(path: Path) -> Files:
         Problem(str(path), 0, 0, f"connection {name!r} cannot call out: a package is missing", line)
         for name, entry in config.file.connections.items()
         if entry.outbound and (line := plugins.pip_line(entry.connector))
+    ]
+    warnings += [
+        Problem(str(path), 0, 0, f"nobody may decide as {role!r}", f"add `roles: {{{role}: [staff:ida]}}`")
+        for role in sorted(program.roles - config.file.roles.keys())
     ]
     for used in sorted(set(config.mappings.values())):
         warnings += mappings[used].warnings

@@ -18,9 +18,10 @@ import sqlalchemy as sa
 import structlog
 
 from hub import birthdays, effects, inbox, journal, people, rewards
+from hub.approvals import Approvals
 from hub.connections import Connection
 from hub.facts import Facts
-from hub.fanout import fan_out
+from hub.fanout import fan_out, reply
 from hub.inbox import Row
 from hub.journal import Entry, Settled
 from hub.ledger import Book
@@ -144,17 +145,19 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
 
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
+    approvals = Approvals.open(tx, effects.decisions(live), now=now, roles=hub.config.file.roles)
     origins = effects.origins(hub.programs, live, facts)
     wanted = effects.wanted(live, facts)
     needs = rewards.look(tx, wanted)
     referrals = Referrals.open(tx, *effects.referred(hub.programs, live), now=now)
+    members = effects.members(directory, live) | needs.members | referrals.referrers | approvals.members
     book = Book.open(
         tx,
-        effects.members(directory, live) | needs.members | referrals.referrers,
+        members,
         now=now,
         program=program,
         origins=origins,
-        keys=effects.keys(hub.programs, live) | needs.keys,
+        keys=effects.keys(hub.programs, live) | needs.keys | approvals.keys(),
         holds=needs.holds,
         spent=needs.spent,
     )
@@ -164,12 +167,15 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     step = effects.Step(hub.programs, book, facts, directory)
     step.referrals = referrals
     step.usage = Usage.open(tx, *effects.counters(hub.programs, live, book, facts))
+    step.approvals = approvals
+    step.prepare(live, members)
     step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
     step.rewards.orders.tell(effects.sold(live, wanted))
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
     book.flush(tx)
+    step.flush(tx)
     step.rewards.flush(tx)
     step.usage.flush()
     referrals.flush()
@@ -184,8 +190,9 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
         people.note_bodies(tx, journal.forgotten(tx, [*given, *entries]))
 
     # Fan out.
-    happened = [*step.happened, *step.rewards.happened, *directory.happened]
+    happened = [*step.happenings, *step.rewards.happened, *directory.happened]
     told = fan_out(hub, tx, directory, book, entries=live, happenings=happened)
+    told += reply(hub, tx, step.replies)
     return Settled(entries, book.posted, told)
 
 

@@ -38,6 +38,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
         id: a UUID of the row it is about or of its own; makes what is told of it unique.
         trigger: a key of `HAPPENINGS`.
         data: what expressions read of it, under the word that `HAPPENINGS` has: `tier.to`, `voucher.code`.
+        posting: of the same transaction that brought it about; what is told shows it.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     data: dict[str, Any] = {}
     event: str | None = None
+    posting: str | None = None
 
 
 CHANNELS = ("email", "sms", "whatsapp", "push", "chat", "phone", "post")
@@ -125,6 +127,7 @@ HAPPENINGS: dict[str, str] = {
     "approval.requested": "approval",
     "approval.approved": "approval",
     "approval.rejected": "approval",
+    "approval.overdue": "approval",
     "redemption.held": "redemption",
     "redemption.confirmed": "redemption",
     "redemption.released": "redemption",

@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, people, program, reports, rewards, sending, upkeep
+from hub.cli import (
+    approvals,
+    events,
+    files,
+    ledger,
+    outbox,
+    people,
+    program,
+    reports,
+    rewards,
+    sending,
+    upkeep,
+)
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -110,6 +122,7 @@ app.command("poll")(upkeep.poll)
 app.command("reconcile")(upkeep.reconcile)
 app.command("why")(events.why)
 app.command("report")(reports.report)
+app.command("adjust", context_settings={"ignore_unknown_options": True})(approvals.adjust)
 
 
 @app.command()
@@ -135,6 +148,7 @@ for group, name in (
     (rewards.rewards, "rewards"),
     (rewards.vouchers, "vouchers"),
     (rewards.tasks, "tasks"),
+    (approvals.approvals, "approvals"),
     (ledger.ledger, "ledger"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),

@@ -61,6 +61,7 @@ class Book:
     """A unit of work over some members.
 
     Attributes:
+        connection: inside the transaction.
         now: the present, for all of it.
         program: the current programme.
         posted: what was posted, in order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hub.rules.pricing import Priced, Pricing
 from hub.rules.referrals import Referral, referral
 from hub.rules.rewards import Catalogue, catalogue
 from hub.rules.schema import ProgramFile
+from hub.rules.tiers import Adjusting, Ladder, adjusting, ladder
 from hub.rules.times import Inactivity, instant
 from hub.sdk.errors import ConfigError
 from hub.sdk.events import Event
@@ -45,6 +46,9 @@ class Program:
         remembers: some rule looks at the member or at counters.
         referral: what members get who bring friends; None where the file says nothing of it.
         rewards: what points buy.
+        ladder: the levels members rise to; None: there are none.
+        adjusting: what people may do by hand.
+        member_reads: the keys of MEMBER_FACTS that any expression may read; None: any.
         file: all that the file says.
     """
 
@@ -56,6 +60,8 @@ class Program:
         *,
         referral: Referral | None,
         rewards: Catalogue,
+        ladder: Ladder | None,
+        adjusting: Adjusting,
     ) -> None:
         self.path = document.path
         self.text = document.text
@@ -90,6 +96,30 @@ class Program:
         self._keys = {trigger: self._counted_on(trigger) for trigger in self.triggers}
         self.remembers = any(self.pins(trigger) for trigger in self.triggers)
         self._measured_by = {each.rule.id: self._measure(each) for each in compiled}
+        self.ladder = ladder
+        self.adjusting = adjusting
+        conditions = (ladder.condition if ladder else None, adjusting.condition)
+        self.member_reads = _together(
+            [
+                *(reads["member"] for reads in self._reads.values()),
+                *(condition.reads() for condition in conditions if condition),
+                rewards.reads,
+            ]
+        )
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles that decide something here."""
+        asked = (
+            self.ladder.tiers.approval if self.ladder else None,
+            self.adjusting.rules.approval,
+            *(reward.entry.approval for reward in self.rewards),
+        )
+        return frozenset(approval.role for approval in asked if approval)
+
+    def level(self, written: str) -> str:
+        """Return the level of a member of whom this one is written down; who never rose has the first."""
+        return written or (self.ladder.start if self.ladder else "")
 
     def spends(self, wallet: str) -> bool:
         """Return whether points of a wallet can be spent; those of one it does not know cannot."""
@@ -251,7 +281,20 @@ def _program(document: Document) -> Program:
     compiled = checker.rules()
     referrals = referral(checker)
     rewards = catalogue(checker, file)
+    levels, by_hand = ladder(checker, file), adjusting(checker, file)
     checker.file_as_a_whole()
     if checker.problems:
         raise ConfigError(in_file_order(checker.problems))
-    return Program(document, file, compiled, referral=referrals, rewards=rewards)
+    return Program(
+        document, file, compiled, referral=referrals, rewards=rewards, ladder=levels, adjusting=by_hand
+    )
+
+
+def _together(reads: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    """Return all keys that are read; None: any."""
+    together: set[str] = set()
+    for keys in reads:
+        if keys is None:
+            return None
+        together |= keys
+    return frozenset(together)

@@ -24,6 +24,7 @@ from hub.rules.times import (
     Expiry,
     Fixed,
     Inactivity,
+    Period,
     Rolling,
     Span,
     parse_length,
@@ -108,6 +109,23 @@ def _code(value: Any) -> CodePattern:
 
 def _thresholds(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
+
+
+def _period(value: Any) -> Period:
+    match value:
+        case "calendar_year":
+            return Period(0)
+        case {"rolling": str(span), **more} if not more:
+            return Period.parse(span)
+    raise ValueError("write calendar_year, or {rolling: 12 months}")
+
+
+def _threshold(value: Any) -> tuple[int, str]:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value, ""
+    if isinstance(value, str):
+        return _price(value)
+    raise ValueError("write a whole number, zero or more; of spend an amount, as 500.00 EUR")
 
 
 def _debt(value: Any) -> Any:
@@ -357,6 +375,91 @@ class ReferralEntry(_Part):
     block_if: str = ""
 
 
+class TierBasis(_Part):
+    """What levels are measured by.
+
+    Attributes:
+        wallet: of points; empty for spend and orders.
+        period: of everything but a balance.
+    """
+
+    metric: Literal["earned", "balance", "spend", "orders"]
+    wallet: str = ""
+    period: Annotated[Period | None, BeforeValidator(_period)] = None
+
+
+class Level(_Part):
+    """One level.
+
+    Attributes:
+        from_: the least that reaches it: a number, or minor units and their currency.
+    """
+
+    id: Name
+    from_: Annotated[tuple[int, str], BeforeValidator(_threshold), Field(alias="from")]
+    benefits: list[Name] = []
+
+
+class Downgrade(_Part):
+    """How a level is lost.
+
+    Attributes:
+        grace: how long after a check it is kept, to be reached again.
+        refund: whether what a refund took counts at once, or at the next check.
+        warn: how long before a level is lost its holder hears of it.
+    """
+
+    check: Literal["monthly", "period_end"]
+    grace: Annotated[timedelta, _read(parse_length)] = timedelta(0)
+    step: Literal["one_level", "to_level"] = "to_level"
+    refund: Literal["wait", "at_once"] = "wait"
+    warn: list[Annotated[timedelta, _read(parse_length)]] = []
+
+
+class TierApproval(_Part):
+    """Which upgrades a person decides.
+
+    Attributes:
+        sla: how soon it should be decided; None: whenever.
+        again: how long after a refusal the level is not proposed anew.
+    """
+
+    if_: Annotated[str, Field(alias="if")]
+    role: Name
+    sla: Annotated[timedelta, _read(parse_length)] | None = None
+    again: Annotated[timedelta, _read(parse_length)] = timedelta(days=30)
+
+
+class Tiers(_Part):
+    """The levels of the programme, lowest first. Without `downgrade` they are for good."""
+
+    basis: TierBasis
+    levels: Annotated[list[Level], Field(min_length=1)]
+    upgrade: Literal["immediate"] = "immediate"
+    downgrade: Downgrade | None = None
+    approval: TierApproval | None = None
+
+
+class AdjustmentApproval(_Part):
+    """Which adjustments a second person decides.
+
+    Attributes:
+        maker_checker: False: who holds the role needs nobody else.
+    """
+
+    if_: Annotated[str, Field(alias="if")]
+    role: Name
+    sla: Annotated[timedelta, _read(parse_length)] | None = None
+    maker_checker: bool = True
+
+
+class Adjustments(_Part):
+    """Points given or taken by hand: for which reasons, and which of them wait for a second person."""
+
+    reasons: Annotated[list[Name], Field(min_length=1)] = ["goodwill", "correction", "migration", "fraud"]
+    approval: AdjustmentApproval | None = None
+
+
 class ProgramFile(_Part):
     """The whole of program.yaml.
 
@@ -373,3 +476,5 @@ class ProgramFile(_Part):
     earning: list[Rule] = []
     referral: ReferralEntry | None = None
     rewards: list[RewardEntry] = []
+    tiers: Tiers | None = None
+    adjustments: Adjustments = Adjustments()

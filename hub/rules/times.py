@@ -210,6 +210,52 @@ def parse_moment(text: str) -> tuple[date, datetime | None]:
     return day, time
 
 
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What is measured for a level: the last so many calendar months, or, with `months` 0, this calendar year."""
+
+    months: int
+
+    @classmethod
+    def parse(cls, text: str) -> Period:
+        """Return the period for "12 months" or "1 year".
+
+        Raises:
+            ValueError: not such a text.
+        """
+        return cls(Span.parse(text).months or _refuse(text))
+
+    def start(self, at: datetime, zone: ZoneInfo) -> datetime:
+        """Return the first instant that counts at `at`. What happened N months before to the microsecond does not."""
+        there = at.astimezone(zone).replace(tzinfo=None)
+        if not self.months:
+            return _first_of(there.year, 1, zone)
+        year, month = divmod(there.year * 12 + there.month - 1 - self.months, 12)
+        day = min(there.day, calendar.monthrange(year, month + 1)[1])
+        then = there.replace(year=year, month=month + 1, day=day, tzinfo=zone, fold=0)
+        return then.astimezone(UTC) + timedelta(microseconds=1)
+
+    def end(self, since: datetime, zone: ZoneInfo) -> datetime:
+        """Return when the period is over that a level reached at `since` is good for."""
+        if not self.months:
+            return _first_of(since.astimezone(zone).year + 1, 1, zone)
+        return Rolling(Span(self.months, 0)).after(since, zone)
+
+
+def next_month(at: datetime, zone: ZoneInfo) -> datetime:
+    """Return when the month after that of `at` begins in `zone`."""
+    year, month = divmod(at.astimezone(zone).year * 12 + at.astimezone(zone).month, 12)
+    return _first_of(year, month + 1, zone)
+
+
+def _first_of(year: int, month: int, zone: ZoneInfo) -> datetime:
+    return datetime(year, month, 1, tzinfo=zone).astimezone(UTC)
+
+
+def _refuse(text: str) -> int:
+    raise ValueError(f"{text!r} is not a period: write 12 months or 1 year")
+
+
 def _count_and_unit(text: str) -> tuple[int, str]:
     match = re.fullmatch(r"(\d{1,6}) +([a-z]+?)s?", text.strip())
     return (int(match[1]), match[2]) if match else (0, "")

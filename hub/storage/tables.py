@@ -270,6 +270,7 @@ posting = sa.Table(
     sa.UniqueConstraint("member", "seq"),
     _partial("posting_reverses", "reverses", where="reverses is not null"),
     _partial("posting_event", "event", where="event is not null"),
+    _partial("posting_counts", "member", "occurred_at", where="kind in ('earn', 'adjust')"),
     sa.Index("posting_at", "posted_at"),
 )
 
@@ -527,6 +528,105 @@ activation = sa.Table(
 
 
 # --- approvals and tiers -----------------------------------------------------------------------------------
+
+purchase = sa.Table(
+    "purchase",
+    HUB,
+    sa.Column("fact", sa.Text, primary_key=True, comment="canonical fact key"),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("occurred_at", Instant, nullable=False, comment="theirs"),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("net_minor", Big, nullable=False),
+    sa.Column("gross_minor", Big, nullable=False),
+    sa.Column("left_minor", Big, nullable=False, comment="of net, after refunds"),
+    sa.Column("stands", sa.Boolean, nullable=False, comment="false: called off, or all of it went back"),
+    sa.Column("categories", Json, nullable=False, comment="category -> net_minor of its lines"),
+    sa.Column("member_then", Json, comment="what rules read of the member; refunds are priced with the same"),
+    sa.Column("event", Id, nullable=False),
+    sa.CheckConstraint("left_minor >= 0 and left_minor <= net_minor"),
+    sa.Index("purchase_member", "member", "occurred_at"),
+    **NARROW,
+)
+"""What members bought, whether it earned or not."""
+
+activity = sa.Table(
+    "activity",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("orders", Big, nullable=False, comment="purchases that stand"),
+    sa.Column(
+        "spend_minor", Big, nullable=False, comment="what is left of them, in the programme's currency"
+    ),
+    **NARROW,
+)
+"""Sums over all of a member's purchases: what has no window must not grow with history."""
+
+member_tier = sa.Table(
+    "member_tier",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("check_at", Instant, comment="when it is next looked whether the level is kept; null: never"),
+    sa.Column("grace_until", Instant, comment="the level is lost then, unless it is reached again"),
+    sa.Column("seen_at", Instant, nullable=False, comment="up to when dates were acted on"),
+    sa.Column("due_at", Instant, comment="the next of its dates"),
+    _partial("member_tier_due", "due_at", "member", where="due_at is not null"),
+    **NARROW,
+)
+"""The level members have, where it is or was above the first. `member.tier` has it too."""
+
+tier_change = sa.Table(
+    "tier_change",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("member", Id, nullable=False),
+    sa.Column(
+        "key", sa.Text, nullable=False, comment="what it was for: a posting, an approval, the date of a check"
+    ),
+    sa.Column("was", sa.Text, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("direction", sa.Text, nullable=False, comment="up, down"),
+    sa.Column("points", Big, nullable=False, comment="what was measured: points, minor units or orders"),
+    sa.Column("effective_at", Instant, nullable=False, comment="from when it counts, by the source's clock"),
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.Column("posting", Id, comment="that brought it about"),
+    sa.Column("event", Id),
+    sa.Column("approval", Id, comment="that allowed it"),
+    sa.Column("program_version", sa.Text, nullable=False),
+    sa.UniqueConstraint("member", "key"),
+    sa.Index("tier_change_at", "recorded_at"),
+)
+"""Every change of a level: append-only by trigger."""
+
+approval = sa.Table(
+    "approval",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False, comment="what is asked for: tier, adjustment ..."),
+    sa.Column(
+        "key", sa.Text, nullable=False, unique=True, comment="asked for once, however often it is said"
+    ),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("role", sa.Text, nullable=False, comment="who may decide"),
+    sa.Column("state", sa.Text, nullable=False, comment="requested, applied, rejected, lapsed"),
+    sa.Column("summary", sa.Text, nullable=False, comment="for the person who decides; nothing personal"),
+    sa.Column("subject", Json, nullable=False, comment="what the kind needs to apply it"),
+    sa.Column("maker", sa.Text, nullable=False, comment="who asked: programme, staff:ida ..."),
+    sa.Column("checker", sa.Text, comment="who decided"),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="the checker's"),
+    sa.Column("requested_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, comment="until when it is to be decided"),
+    sa.Column("overdue_at", Instant, comment="when that was missed and told"),
+    sa.Column("decided_at", Instant),
+    sa.Column("event", Id, comment="that brought it about"),
+    sa.CheckConstraint("maker <> checker", name="approval_two_people"),
+    sa.CheckConstraint("(state = 'requested') = (checker is null)", name="approval_decided_by_somebody"),
+    sa.Index("approval_member", "member", "id"),
+    _partial("approval_open", "id", where="state = 'requested'"),
+    _partial("approval_due", "due_at", where="state = 'requested' and overdue_at is null"),
+)
+"""What waits for a person, before it has any effect, and what became of it."""
 
 
 # --- rewards, vouchers, stock, tasks -----------------------------------------------------------------------

@@ -256,6 +256,23 @@ def test_a_ticket_earns_once_and_agents_and_spam_do_not(bench):  # C22
     assert account(bench) == (2, 100)
 
 
+def test_a_day_pays_no_more_than_its_cap(tmp_path):  # C22
+    capped = PROGRAM.replace("points: 50,", "points: 50, caps: {per_member_day: 120},")
+    bench = make_hub(tmp_path, f"sqlite:///{tmp_path}/points.db", CONNECTION, program=capped)
+    try:
+        for number in range(1, 5):  # 50 + 50 + 20 + 0
+            bench.play("desk", "ticket-status-updated", {"ticket_id": str(number)})
+        assert account(bench)[1] == 120
+        bench.play(
+            "desk",
+            "ticket-status-updated",
+            {"ticket_id": "5", "ticket_updated": "2026-11-21T09:00:00+00:00"},  # the next day
+        )
+        assert account(bench)[1] == 170
+    finally:
+        bench.hub.close()
+
+
 def account(bench) -> tuple[int, int]:
     """Return how many postings there are, and the one member's active points."""
     with bench.hub.database.read() as connection:

@@ -511,11 +511,12 @@ def test_an_app_of_ours_calls_with_the_hubs_token_and_renews_it_once(shared):
     assert second.headers["authorization"] == "Bearer fresh"
 
 
-def test_a_private_app_has_no_oauth_and_something_must_be_set():
+def test_a_private_app_has_no_oauth_and_without_either_nothing_is_sent():
     assert HUBSPOT.oauth() is None
     assert "transactional-email" not in OURS.oauth().scopes
-    with pytest.raises(ValueError, match="hub connect"):
-        HubSpot.with_settings()
+    client = TestContract().make_client("http://127.0.0.1:9")
+    with client.session, pytest.raises(Rejected, match="hub connect"):
+        HubSpot.with_settings().probe(client)
 
 
 # Listing. C9: a deal whose webhook was lost is found.

@@ -665,22 +665,6 @@ def test_an_approval_that_is_requested_is_asked_for_in_the_channel(shared):
     assert faults(shared, "slack", [call], "/api") == []
 
 
-@pytest.mark.parametrize("verb", ["approved", "rejected"])
-def test_a_decision_made_in_slack_takes_the_place_of_the_question(verb):
-    [rule] = MAPPING.outbound(f"approval.{verb}")
-    decided = {**ASKED, "state": verb, "actor": "chat:U07INES"}
-    url = "https://hooks.slack.com/actions/1"
-    params = rule.params(told(approval=decided, event={"decision": {"reply_url": url}}))
-    assert params == {
-        "url": url,
-        "text": f"600 points to Café Linde - {verb} by chat:U07INES",
-        "blocks": [],
-        "in_channel": False,
-        "replace_original": True,
-    }
-    assert rule.params(told(approval=decided)) is None, "decided elsewhere: there is no question to replace"
-
-
 # Storms.
 
 
