@@ -1,16 +1,17 @@
-"""Accounts for a posting, an event, a delivery or a fact: the chain from the bytes to the platforms told."""
+"""Accounts for a balance, a posting, an event, a delivery or a fact: the chain from the bytes to the platforms told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from hub import inbox
+from hub import inbox, members
 from hub.connections import Connection
+from hub.ledger import balances
 from hub.mapping import FieldReport, explain
 from hub.rules import Used, refunds
 from hub.sdk import HubError
@@ -18,6 +19,9 @@ from hub.storage import Database
 from hub.storage.tables import award, earning, event, fact, leg, lot, outbox, pinned, posting, version
 from hub.trying import counted, source_again, uuid_of
 from hub.versions import stored
+
+PAGE = 1000
+"""Ids of one statement."""
 
 
 class Known(Protocol):
@@ -38,18 +42,24 @@ class Line:
 
 
 def why(hub: Known, reference: str) -> list[Line]:
-    """Account for what `reference` names: the id of a posting, event or delivery, or a fact key.
+    """Account for what `reference` names: the id of a posting, event, delivery or member, a fact key, or whatever else
+    a member is known by.
 
     Raises:
-        HubError: nothing has that name.
+        HubError: nothing has that name, or several members do.
     """
     identifier = uuid_of(reference)
     with hub.database.read() as tx:
         lines = list(_of_fact(hub, tx, reference) if identifier is None else _of_id(hub, tx, identifier))
+        if not lines:
+            found = members.find(tx, reference)
+            if len(found) > 1:
+                raise HubError(f"{reference!r} may be {' or '.join(found)}: name one by its id")
+            lines = [line for each in found for line in _of_member(hub, tx, each)]
     if not lines:
         raise HubError(
-            f"nothing is known as {reference!r}; give the id of a posting, an event or a delivery, or a fact key"
-            " such as shop:order/5551"
+            f"nothing is known as {reference!r}; give the id of a posting, an event or a delivery, a fact key"
+            " such as shop:order/5551, or a member: an id, connection:external id, an e-mail address"
         )
     return lines
 
@@ -116,6 +126,13 @@ def _event(hub: Known, tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
     if row.mapping_version is None:
         return
     yield Line(1, _file(tx, row.mapping_version) + (f": {row.name}, fact {row.fact}" if row.name else ""))
+    yield from _mapped(hub, tx, row, webhook, 2)
+
+
+def _mapped(
+    hub: Known, tx: sa.Connection, row: sa.Row[Any], webhook: inbox.StoredRow | None, depth: int
+) -> Iterator[Line]:
+    """Account for every line of the mapping that counted."""
     connection = hub.connections.get(row.connection)
     source = source_again(connection, webhook, row) if connection else None
     if connection is None or source is None:
@@ -124,7 +141,7 @@ def _event(hub: Known, tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
         condition = [rule.condition] if rule.condition else []
         for field in [*condition, *rule.fields]:
             yield Line(
-                2,
+                depth,
                 f"line {field.line}: {field.path} = {_said(field)}   ({' '.join(field.expression.split())})",
             )
 
@@ -182,6 +199,125 @@ def _deliveries(tx: sa.Connection, *which: sa.ColumnElement[bool]) -> Iterator[L
         tries = f" after {sent.attempts} tr{'y' if sent.attempts == 1 else 'ies'}" if sent.attempts else ""
         what = "tells" if sent.state in ("ready", "sending") else "told"
         yield Line(1, f"{what} {sent.connection} by {sent.action}: {sent.state}{tries}{_because(sent)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Points of one balance and where they come from.
+
+    Attributes:
+        points: those in the lot, or (negative) those owed since.
+        posting: that gave them, or made or repaid the debt; a row of `posting`.
+        lot: None for debt.
+        rules: which gave them, each with how many; none for points that no rule gave.
+    """
+
+    wallet: str
+    points: int
+    posting: sa.Row[Any]
+    lot: sa.Row[Any] | None = None
+    rules: tuple[tuple[str, int], ...] = ()
+
+
+def owned(tx: sa.Connection, member: str) -> list[Owned]:
+    """Return what a member's balances are made of, oldest first: every open lot, and every change of what they owe.
+
+    The points of a wallet sum to its balance over all buckets. Four queries, however many lots there are.
+    """
+    lots = tx.execute(
+        sa.select(lot)
+        .where(lot.c.member == member, sa.text("pending + active + held > 0"))  # as the index says it
+        .order_by(lot.c.wallet, lot.c.id)
+    ).all()
+    debts = tx.execute(
+        sa.select(leg.c.posting, leg.c.wallet, sa.func.sum(leg.c.delta).label("points"))
+        .join(posting, posting.c.id == leg.c.posting)
+        .where(leg.c.owner == member, leg.c.bucket == "debt", posting.c.member == member)
+        .group_by(leg.c.posting, leg.c.wallet)
+        .order_by(leg.c.posting)
+    ).all()
+    gave: dict[str, list[tuple[str, int]]] = {}
+    for page in _pages({each.id for each in lots}):
+        rows = tx.execute(sa.select(award).where(award.c.lot.in_(page)).order_by(award.c.posting, award.c.n))
+        for row in rows:
+            gave.setdefault(row.lot, []).append((row.rule, row.points))
+    causes = _by_id(tx, posting, {each.posting for each in (*lots, *debts)})
+    return [
+        Owned(
+            each.wallet,
+            each.pending + each.active + each.held,
+            causes[each.posting],
+            each,
+            tuple(gave.get(each.id, ())),
+        )
+        for each in lots
+    ] + [Owned(each.wallet, int(each.points), causes[each.posting]) for each in debts if each.points]
+
+
+def _of_member(hub: Known, tx: sa.Connection, member: str) -> Iterator[Line]:
+    """Account for every point of a member's balances: lot, posting, rule and version, event, mapping line."""
+    parts = owned(tx, member)
+    events = _by_id(tx, event, {part.posting.event for part in parts if part.posting.event})
+    with hub.database.read_inbox() as inbox_tx:
+        webhooks = {
+            row.id: row
+            for page in _pages({row.inbox_id for row in events.values()})
+            for row in inbox.get(inbox_tx, page)
+        }
+    had = balances(tx, member)
+    yield Line(0, f"member {member}" + ("" if had else ": has never had a point"))
+    for each in had:
+        total = each.active + each.pending + each.held + each.debt
+        buckets = ", ".join(
+            f"{getattr(each, name):,} {name}" for name in ("active", "pending", "held", "debt")
+        )
+        yield Line(0, f"{total:,} {each.wallet}: {buckets}")
+        summed = 0
+        for part in (part for part in parts if part.wallet == each.wallet):
+            summed += part.points
+            yield from _part(hub, tx, part, events.get(part.posting.event), webhooks)
+        yield Line(1, f"these sum to {summed:,}, the balance is {total:,}, the difference {total - summed:,}")
+
+
+def _part(
+    hub: Known,
+    tx: sa.Connection,
+    part: Owned,
+    cause: sa.Row[Any] | None,
+    webhooks: Mapping[int, inbox.StoredRow],
+) -> Iterator[Line]:
+    if part.lot is None:
+        yield Line(1, f"{part.points:+,} {'owed' if part.points < 0 else 'repaid'}")
+    else:
+        until = f", until {_time(part.lot.expires_at)}" if part.lot.expires_at else ""
+        yield Line(1, f"{part.points:+,} left of lot {part.lot.id} of {part.lot.amount:,}{until}")
+    row = part.posting
+    yield Line(2, f"posting {row.id}: {row.kind}, number {row.seq} of member {row.member}, key {row.key}")
+    for rule, points in part.rules:
+        yield Line(3, f"rule {rule}: {points:+,} under {_file(tx, row.program_version)}")
+    if row.actor or row.reason:
+        yield Line(3, f"by {row.actor or 'the hub'}" + (f": {row.reason}" if row.reason else ""))
+    if row.reverses:
+        yield Line(3, f"it goes back to posting {row.reverses}")
+    if cause is not None:
+        yield Line(3, f"event {cause.id}: {cause.type} from {cause.connection}, {_time(cause.occurred_at)}")
+        if cause.mapping_version is not None:
+            yield Line(4, _file(tx, cause.mapping_version) + (f": {cause.name}" if cause.name else ""))
+            yield from _mapped(hub, tx, cause, webhooks.get(cause.inbox_id), 5)
+
+
+def _pages(ids: Collection[Any]) -> Iterator[list[Any]]:
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), PAGE):
+        yield ordered[start : start + PAGE]
+
+
+def _by_id(tx: sa.Connection, table: sa.Table, ids: Collection[str]) -> dict[str, sa.Row[Any]]:
+    return {
+        row.id: row
+        for page in _pages(ids)
+        for row in tx.execute(sa.select(table).where(table.c.id.in_(page)))
+    }
 
 
 def _file(tx: sa.Connection, digest: str) -> str:

@@ -53,7 +53,7 @@ LAYERS: list[set[str]] = [
     },
     {"hub.fanout", "hub.booking"},
     {"hub.rewards", "hub.people"},
-    {"hub.approvals", "hub.effects", "hub.reading", "hub.why", "hub.trying"},
+    {"hub.approvals", "hub.effects", "hub.reading", "hub.reports", "hub.why", "hub.trying"},
     {
         "hub.pipeline",
         "hub.calendar",

@@ -116,3 +116,19 @@ def test_a_platform_that_left_hub_yaml_does_not_hide_the_rest(bench, tmp_path):
 def test_what_nobody_knows_is_said_so(bench, reference):
     with pytest.raises(HubError, match="nothing is known as"):
         why(bench.hub, reference)
+
+
+def test_every_point_of_a_balance_is_accounted_for(bench):  # B12
+    bench.play("app", "purchase.paid")
+    row = only(bench, posting)
+    told = account(bench, row.member)
+    for part in (
+        "33 beans: 33 active, 0 pending, 0 held, 0 debt",
+        "+33 left of lot",
+        f"posting {row.id}: earn, number 1",
+        f"rule base: +33 under program.yaml, version {bench.hub.programs.current.hash[:12]}",
+        f"event {row.event}: purchase.paid from app",
+        "order.net_minor = 3350   (o.net_minor)",
+        "these sum to 33, the balance is 33, the difference 0",
+    ):
+        assert part in told

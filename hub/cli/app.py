@@ -18,6 +18,7 @@ from hub.cli import (
     outbox,
     people,
     program,
+    reports,
     rewards,
     sending,
     upkeep,
@@ -117,6 +118,7 @@ app.command("subscribe")(upkeep.subscribe)
 app.command("poll")(upkeep.poll)
 app.command("reconcile")(upkeep.reconcile)
 app.command("why")(events.why)
+app.command("report")(reports.report)
 app.command("adjust", context_settings={"ignore_unknown_options": True})(approvals.adjust)
 
 

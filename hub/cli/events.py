@@ -206,7 +206,7 @@ def refused(
 
 def why(
     reference: Annotated[
-        str, typer.Argument(help="The id of a posting, an event or a delivery, or a fact key.")
+        str, typer.Argument(help="A member, a fact key, or the id of a posting, an event or a delivery.")
     ],
     config: ConfigPath = DEFAULT,
     as_json: AsJson = False,

@@ -155,10 +155,17 @@ class Unit(_Part):
 
 
 class About(_Part):
+    """What is said of the programme as a whole.
+
+    Attributes:
+        cost_per_point: what one point costs when it is redeemed, in major units of `currency`; for reports alone.
+    """
+
     id: Name
     timezone: Annotated[ZoneInfo, _read(_zone)]
     currency: Annotated[str, _read(_currency)]
     unit: Unit = Unit()
+    cost_per_point: Annotated[Decimal, Field(gt=0)] | None = None
 
 
 class Consent(_Part):

@@ -1,0 +1,8 @@
+"""The ledger's shop and its random histories, for reports."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))
