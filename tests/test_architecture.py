@@ -52,7 +52,9 @@ LAYERS: list[set[str]] = [
     {"hub.effects", "hub.reading", "hub.why", "hub.trying"},
     {"hub.pipeline", "hub.housekeeping", "hub.upkeep", "hub.account", "hub.opening", "hub.redeeming"},
     {"hub.engine"},
-    {"hub.hub", "hub.web", "hub.doctor", "hub.starting", "hub.crashtest", "hub.demo"},
+    {"hub.hub"},
+    {"hub.running"},
+    {"hub.web", "hub.doctor", "hub.starting", "hub.crashtest", "hub.demo"},
     {"hub.cli"},
 ]
 STAGES = {"hub.inbox", "hub.mapping", "hub.members", "hub.rules", "hub.ledger"}

@@ -80,6 +80,27 @@ def serve(
     become(config.resolve(), host, int(port), workers=workers)
 
 
+@app.command()
+def worker(
+    config: ConfigPath = DEFAULT,
+    queues: Annotated[
+        str, typer.Option(help="Only these kinds of work: inbox,journal or outbox.<a slow connection>.")
+    ] = "",
+) -> None:
+    """Do the work of a hub whose hub.yaml has `engine: {kind: celery}`; run as many as you like."""
+    from hub.running import work
+
+    work(config, [name.strip() for name in queues.split(",") if name.strip()])
+
+
+@app.command()
+def scheduler(config: ConfigPath = DEFAULT) -> None:
+    """Keep house for workers: points that come due, retention; of several schedulers one does."""
+    from hub.running import schedule
+
+    schedule(config)
+
+
 def _claim(host: str, port: int) -> None:
     """See that nobody listens there; the server itself would say so with a page of its own insides.
 
@@ -100,10 +121,6 @@ def _claim(host: str, port: int) -> None:
 
 
 app.command("send")(sending.send)
-app.command("connect")(upkeep.connect)
-app.command("subscribe")(upkeep.subscribe)
-app.command("poll")(upkeep.poll)
-app.command("reconcile")(upkeep.reconcile)
 app.command("connect")(upkeep.connect)
 app.command("subscribe")(upkeep.subscribe)
 app.command("poll")(upkeep.poll)

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -86,11 +86,14 @@ class Deliverer:
         self._claimer = threading.Thread(target=self._claim_on, name="outbox-claim", daemon=True)
         self._recorder = threading.Thread(target=self._record_on, name="outbox-record", daemon=True)
 
-    def start(self) -> None:
-        """Start delivering. Call it once, after forking."""
+    def start(self, only: Collection[str] | None = None) -> None:
+        """Start delivering, to these connections or to all. Call it once, after forking."""
+        if only is not None:
+            self._hands = {name: hand for name, hand in self._hands.items() if name in only}
         self._callers = [
             threading.Thread(target=self._call_on, args=(name,), name=f"deliver-{name}-{number}", daemon=True)
             for name, connection in self._connections.items()
+            if name in self._hands
             for number in range(connection.concurrency)
         ]
         for thread in (self._recorder, *self._callers, self._claimer):

@@ -149,3 +149,8 @@ def insert_for(dialect: sa.Dialect) -> Callable[[sa.Table], Any]:
 def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
     """Return an INSERT for this dialect that can say `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return insert_for(connection.dialect)(table)
+
+
+def is_conflict(error: sa.exc.DBAPIError) -> bool:
+    """Return whether two transactions were in each other's way: this one may simply be tried again."""
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
