@@ -105,10 +105,10 @@ class Loop:
 Work = Callable[["Hub"], int]
 
 LOOPS: Mapping[str, tuple[Work, float]] = {
-    "inbox": (lambda hub: pipeline.process(hub), SWEEP_S),
-    "journal": (lambda hub: pipeline.catch_up(hub), SWEEP_S),
-    "housekeeping": (lambda hub: housekeeping.sweep(hub), 5.0),
-    "upkeep": (lambda hub: upkeep.run_due(hub), 5.0),
+    "inbox": (pipeline.process, SWEEP_S),
+    "journal": (pipeline.catch_up, SWEEP_S),
+    "housekeeping": (housekeeping.sweep, 5.0),
+    "upkeep": (upkeep.run_due, 5.0),
 }
 """Kind of work -> what does a bounded piece of it, and the seconds after which its loop looks by itself."""
 

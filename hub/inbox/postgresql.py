@@ -52,7 +52,7 @@ class PostgresqlStore:
         try:
             columns = [list(column) for column in zip(*rows, strict=True)]
             columns[BODY] = compress(columns[BODY])
-            found = connection.execute(INSERT, columns, prepare=True).fetchall()
+            found = connection.execute(INSERT, columns).fetchall()
             if self._delay_s:
                 time.sleep(self._delay_s)
             connection.commit()
