@@ -17,6 +17,7 @@ from hub import account, housekeeping, journal, outbox, plugins, upkeep
 from hub.clock import Clock, system_clock
 from hub.config import Config, read_config
 from hub.connections import Connection
+from hub.crashpoints import here
 from hub.engine import Engine, engine_of
 from hub.http import Guard, Outgoing
 from hub.inbox import Inbox, Refusals
@@ -131,6 +132,7 @@ class Hub:
 
     def tell(self, settled: Settled) -> None:
         """Count and tell what a transaction did, after its commit."""
+        here("after ledger commit")
         self.figures.count(settled.entries, settled.posted)
         for entry in settled.entries:
             if entry.state == "parked":

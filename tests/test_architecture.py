@@ -17,6 +17,7 @@ LAYERS: list[set[str]] = [
     {
         "hub.clock",
         "hub.codes",
+        "hub.crashpoints",
         "hub.ids",
         "hub.money",
         "hub.expressions",
@@ -50,7 +51,7 @@ LAYERS: list[set[str]] = [
     {"hub.fanout", "hub.booking"},
     {"hub.rewards", "hub.people"},
     {"hub.effects", "hub.reading", "hub.why", "hub.trying"},
-    {"hub.pipeline", "hub.housekeeping", "hub.upkeep", "hub.account", "hub.opening", "hub.redeeming"},
+    {"hub.pipeline", "hub.housekeeping", "hub.upkeep", "hub.account", "hub.opening", "hub.redeeming", "hub.moving"},
     {"hub.engine"},
     {"hub.hub"},
     {"hub.running"},

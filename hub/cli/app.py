@@ -159,6 +159,9 @@ for group, name in (
     app.add_typer(group, name=name)
 
 
+app.command("move")(ledger.move_database)
+
+
 @app.command()
 def crashtest(
     runs: Annotated[int, typer.Option(min=1, max=1000, help="How often the hub is killed.")] = 50,

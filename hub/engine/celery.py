@@ -29,6 +29,7 @@ from celery.worker.consumer.consumer import Consumer
 from kombu import Exchange, Queue
 
 from hub.config import Config
+from hub.crashpoints import here
 from hub.engine.lease import Lease
 from hub.engine.local import LOOPS, LocalEngine, Loop
 from hub.inbox.aside import Aside
@@ -146,6 +147,7 @@ class Bells:
                     confirm_timeout=CONNECT_S,
                     retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0},
                 )
+                here("after bell")
         except Exception as error:  # noqa: BLE001 - the broker's libraries have many; the work is in the database
             if time.monotonic() >= self._quiet_until:
                 self._quiet_until = time.monotonic() + QUIET_S
@@ -252,7 +254,10 @@ class SchedulerEngine(LocalEngine):
                 action="lease_taken" if leads else "lease_lost",
                 holder=self._lease.holder,
             )
-        return work(hub) if leads else 0
+        if not leads:
+            return 0
+        here("after lease")
+        return work(hub)
 
 
 class _Consumer(Consumer):  # type: ignore[misc]

@@ -17,6 +17,7 @@ import structlog
 
 from hub.clock import Clock
 from hub.connections import Connection
+from hub.crashpoints import here
 from hub.http import Outgoing
 from hub.outbox import breaker as breakers
 from hub.outbox.breaker import Alert
@@ -168,6 +169,8 @@ class Deliverer:
             probed = probes & {job.connection for job in jobs}
             if probed:
                 breakers.probing(connection, probed, jobs[0].lease_until)
+        if jobs:
+            here("after outbox claim")
         self._held = frozenset(held - probed)
         with self._counting:
             self._in_hand.update(job.connection for job in jobs)
@@ -176,6 +179,8 @@ class Deliverer:
     def _sweep(self) -> None:
         with self._database.write() as connection:
             recorded = sweep(connection, self._clock(), self._alert)
+            if recorded.breakers:
+                here("mid sweep")
         self._tell(recorded.dead)
 
     # The calling threads.
@@ -196,7 +201,9 @@ class Deliverer:
         at, began, crash = self._clock(), time.monotonic(), ""
         told: dict[str, Any]
         try:
+            here("before send")
             receipt = _call(connection, job, self._outgoing, budget_s)
+            here("after send")
             told = {"verdict": "delivered", "remote_id": receipt.remote_id}
         except TryLater as error:
             told = {"verdict": "try_later", "reason": error.reason, "retry_after_s": error.retry_after_s}
@@ -273,7 +280,10 @@ class Deliverer:
 
     def _record(self, outcomes: Sequence[Outcome]) -> Recorded:
         with self._database.write() as connection:
-            return record(connection, outcomes, self._clock(), self._alert)
+            here("before record")
+            recorded = record(connection, outcomes, self._clock(), self._alert)
+        here("after record")
+        return recorded
 
     def _tell(self, dead: Iterable[Dead]) -> None:
         for letter in dead:

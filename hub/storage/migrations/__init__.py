@@ -10,6 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from hub.crashpoints import here
 from hub.storage.database import Database, take_your_time
 
 HERE = Path(__file__).parent
@@ -60,6 +61,7 @@ def _run(database: Database, part: str) -> None:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('points-hub migrations'))"))
         config.attributes.update(connection=connection, version_table=_version_table(part))
         command.upgrade(config, "head")
+        here("mid migration")
 
 
 def _version_table(part: str) -> str:
