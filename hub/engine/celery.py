@@ -109,6 +109,18 @@ def make_app(config: Config) -> Celery:
     return app
 
 
+def delete_queues(config: Config) -> None:
+    """Take the queues of a hub that is no more away from the broker."""
+    app = make_app(config)
+    with app.connection_for_write() as connection:
+        for queue in app.amqp.queues.values():
+            bound = queue(connection.default_channel)
+            bound.declare()
+            bound.delete()
+        bound.exchange.delete()
+    app.close()
+
+
 def _unheard(_queue: str) -> None:
     """Stand for the task where it is only sent."""
 

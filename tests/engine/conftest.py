@@ -13,6 +13,7 @@ import pytest
 from kombu import Connection
 
 from hub.clock import system_clock
+from hub.engine.celery import delete_queues
 from hub.ids import new_id
 from tests.helpers import Bench, make_hub, url_of
 
@@ -82,18 +83,4 @@ def setting(tmp_path, database, broker) -> Iterator[Setting]:
     made = Setting(tmp_path, url_of(database), broker)
     yield made
     made.bench.hub.close()
-    _delete_queues(made)
-
-
-def _delete_queues(setting: Setting) -> None:
-    from hub.engine.celery import make_app
-
-    app = make_app(setting.bench.hub.config)
-    with app.connection_for_write() as connection:
-        channel = connection.default_channel
-        for queue in app.amqp.queues.values():
-            bound = queue(channel)
-            bound.declare()
-            bound.delete()
-            bound.exchange.delete()
-    app.close()
+    delete_queues(made.bench.hub.config)
