@@ -27,18 +27,18 @@ POINTS = {
     "before ledger commit": "worker: all is written, not committed",
     "after ledger commit": "worker: committed, nothing is rung or counted",
     "after outbox claim": "worker: deliveries are leased, none is sent",
+    "mid sweep": "worker: leases that ran out are taken back, not committed",
     "before send": "worker: a delivery is about to be sent",
     "after send": "worker: it is sent, the outcome is in memory",
     "before record": "worker: outcomes are gathered, not written",
     "after record": "worker: outcomes are committed",
-    "mid sweep": "worker: leases that ran out are taken back, not committed",
     "mid prune": "scheduler: the bodies of one chunk are gone",
     "after lease": "scheduler: it leads and has done nothing",
     "mid migration": "release: the migrations have run, not committed",
     "mid move": "move: a chunk is copied, others are not",
     "before move verified": "move: all is copied, nothing is compared",
 }
-"""Name -> which process, and what it has done by then."""
+"""Name -> which process, and what it has done by then. In this order: `mid sweep` finds the leases of the point before."""
 
 VARIABLE = "HUB_CRASH_AT"
 

@@ -78,11 +78,13 @@ def wait_until_done(database: Database, within_s: float) -> bool:
     return True
 
 
-def end_leases(database: Database, now: datetime) -> None:
-    """Let a minute pass for the calls that a killed hub had in hand, whose leases would run out by themselves."""
+def let_time_pass(database: Database, now: datetime) -> None:
+    """Let the minutes pass that calls of a killed hub would wait: for the end of their leases, and for another try."""
     with database.write() as connection:
         taken = outbox.update().where(outbox.c.state == "sending", outbox.c.lease_until > now)
         connection.execute(taken.values(lease_until=now))
+        later = outbox.update().where(outbox.c.state == "ready", outbox.c.next_at > now)
+        connection.execute(later.values(next_at=now))
 
 
 def unanswered(database: Database, prefix: str) -> list[str]:
