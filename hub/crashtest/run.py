@@ -16,7 +16,7 @@ from hub.crashpoints import POINTS, VARIABLE
 from hub.crashtest.child import NotReady
 from hub.crashtest.sender import Platform
 from hub.crashtest.site import Site, own_database, site
-from hub.crashtest.verdict import Verdict, compare, let_time_pass, unanswered, wait_until_done
+from hub.crashtest.verdict import Verdict, compare, end_leases, unanswered, wait_until_done
 from hub.ledger import Report, verify
 
 ALIVE_S = 1.0
@@ -76,7 +76,7 @@ def points(*, seed: int = 1, postgresql: str = "", broker: str = "", only: Itera
             name = POINTS[point].partition(":")[0]
             child = hub.children.get(name, hub.web)
             child.kill()
-            let_time_pass(hub.database, datetime.now(UTC))
+            end_leases(hub.database, datetime.now(UTC))
             child.start({VARIABLE: point})
             reached = child.dies_within(REACHED_WITHIN_S)
             if not reached:
@@ -181,11 +181,10 @@ def _judge(
         if steady:
             platform.start()
         recovery_s = hurt(hub, platform)
-        let_time_pass(hub.database, datetime.now(UTC))
+        end_leases(hub.database, datetime.now(UTC))
         hub.start()
         recovery_s = max(recovery_s, hub.web.wait_ready())
         platform.finish(ACCEPT_WITHIN_S)
-        let_time_pass(hub.database, datetime.now(UTC))
         done = wait_until_done(hub.database, FINISH_WITHIN_S)
         hub.stop()
         accepted = platform.accepted

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -74,15 +74,21 @@ def wait_until_done(database: Database, within_s: float) -> bool:
     while not _is_done(database):
         if time.monotonic() > until:
             return False
+        end_pauses(database, datetime.now(UTC))
         time.sleep(LOOK_EVERY_S)
     return True
 
 
-def let_time_pass(database: Database, now: datetime) -> None:
-    """Let the minutes pass that calls of a killed hub would wait: for the end of their leases, and for another try."""
+def end_leases(database: Database, now: datetime) -> None:
+    """Let a minute pass for the calls that a killed hub had in hand, whose leases would run out by themselves."""
     with database.write() as connection:
         taken = outbox.update().where(outbox.c.state == "sending", outbox.c.lease_until > now)
         connection.execute(taken.values(lease_until=now))
+
+
+def end_pauses(database: Database, now: datetime) -> None:
+    """Let the minutes pass that a call waits for its next try: each crash that it met has made it wait longer."""
+    with database.write() as connection:
         later = outbox.update().where(outbox.c.state == "ready", outbox.c.next_at > now)
         connection.execute(later.values(next_at=now))
 
