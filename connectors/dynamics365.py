@@ -116,6 +116,9 @@ class Dynamics365(Connector):
     docs_url = "https://learn.microsoft.com/power-apps/developer/data-platform/use-webhooks"
     api_version = "Web API v9.2"
     verified_on = date(2026, 11, 21)
+    exempt = {
+        "subscribes": "steps are registered in the Plug-in Registration Tool; the docs page walks through it"
+    }
     Settings = DynamicsSettings
     settings: DynamicsSettings
     events = {

@@ -166,6 +166,10 @@ class GenericHmac(Connector):
     api_version = "RFC 2104"
     verified_on = date(2026, 11, 20)
     Settings = GenericHmacSettings
+    exempt = {
+        "events": "the mapping file names the types of a platform the hub does not know",
+        "subscribes": "nobody knows the API of a platform that is described by settings alone",
+    }
     actions = {
         "post": Action(
             summary="Post a JSON document to the url of the connection, signed when it has a secret.",

@@ -1,7 +1,7 @@
 """HubSpot: the CRM. A won deal earns for its contact, and contacts carry the balance as properties.
 
 Vendor: https://developers.hubspot.com/docs/api-reference/webhooks-webhooks-v3/guide and CRM v3, facts checked
-2026-11-21. Webhooks only name records, so deals and new contacts are read back. Amounts are decimal text in
+2026-11-25. Webhooks only name records, so deals and new contacts are read back. Amounts are decimal text in
 the deal's currency; times are Unix milliseconds in webhooks, ISO 8601 in records. The vendor's SDK writes and
 authorises each CRM request; the hub's client sends it, so that its guards and records hold (`Pool`).
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -23,26 +24,34 @@ from hub.sdk import (
     Connector,
     Malformed,
     NotVerified,
+    OAuth,
     Params,
     Receipt,
     Rejected,
     Response,
     Settings,
     SourceEvent,
+    Step,
     TryLater,
     Webhook,
+    bearer,
+    dig,
     failure,
     hookimpl,
+    id_at,
+    list_at,
     retry_after_s,
+    text_at,
+    with_token,
 )
 from hub.sdk.signatures import check_any, check_hmac, check_timestamp, encode, hmac_digest
+from hub.sdk.times import EPOCH, read_time
 
 V3, TIMESTAMP = "X-HubSpot-Signature-v3", "X-HubSpot-Request-Timestamp"
 OLD, VERSION = "X-HubSpot-Signature", "X-HubSpot-Signature-Version"
 TOLERANCE_S = 299  # HubSpot's own check calls exactly 300 s expired
 LOCKED = 423
 DAILY_PAUSE_S = 3600.0  # the daily limit ends at midnight in the portal's zone, which we do not know
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
 
@@ -62,10 +71,26 @@ DEAL = ["amount", "deal_currency_code", "dealname", "dealstage", "pipeline", "cl
 CONTACT = ["email", "phone", "firstname", "lastname"]
 
 
-class HubSpotSettings(Settings):
-    """One portal, by its private app."""
+PAGE = 100
+SEND = "/marketing/v3/transactional/single-email/send"
+SENT_BEFORE = {"IDEMPOTENT_IGNORE", "IDEMPOTENT_FAIL"}
+"""What HubSpot says of a send whose sendId it knows."""
 
-    access_token: SecretStr
+
+class HubSpotSettings(Settings):
+    """One portal: by its private app's token, or by an app of ours through OAuth."""
+
+    access_token: SecretStr = SecretStr("")
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    refresh_token: SecretStr = SecretStr("")
+    """Only where the app was connected elsewhere; `hub connect` needs none."""
+    developer_key: SecretStr = SecretStr("")
+    """Of the developer account, to set up a public app's webhooks from here."""
+    watched: tuple[str, ...] = ("email", "phone")
+    """Properties of contacts whose changes are subscribed to."""
+    points_email_id: int = 0
+    """The content id of the e-mail that `send_points_email` sends."""
     app_id: int = 0
     """Our own app: changes it made come back as webhooks and are dropped."""
     currency: str = Field("", pattern="^([A-Z]{3})?$")
@@ -117,12 +142,20 @@ class UpdateDeal(Params, frozen=True):
     properties: dict[str, str | int]
 
 
+class SendPointsEmail(Params, frozen=True):
+    """`to` is an e-mail address; the template reads `values` as custom.NAME. `email_id` 0 takes the setting."""
+
+    to: str
+    values: dict[str, str | int]
+    email_id: int = 0
+
+
 class HubSpot(Connector):
     name = "hubspot"
     label = "HubSpot"
     docs_url = "https://developers.hubspot.com/docs/api-reference/webhooks-webhooks-v3/guide"
     api_version = "v3"
-    verified_on = date(2026, 11, 21)
+    verified_on = date(2026, 11, 25)
     Settings = HubSpotSettings
     events = {
         "deal.propertyChange": "deal.won",
@@ -131,6 +164,7 @@ class HubSpot(Connector):
         "contact.merge": "member.merged",
         "contact.privacyDeletion": "member.erased",
     }
+    lists = True
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """HubSpot sends several signatures at once; the newest one there decides."""
@@ -151,7 +185,7 @@ class HubSpot(Connector):
         )
 
     def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
-        timestamp = str((webhook.received_at - EPOCH) // timedelta(milliseconds=1))
+        timestamp = str(millis(webhook.received_at))
         return {
             V3: encode(hmac_digest(secret, v3_message(webhook, timestamp)), "base64"),
             TIMESTAMP: timestamp,
@@ -207,6 +241,112 @@ class HubSpot(Connector):
             api.get_by_id(record_id, properties=properties, _preload_content=False, **query), Record
         )
 
+    # Reading without a webhook.
+
+    def listing(self, since: datetime, until: datetime, client: Client) -> Iterator[bytes]:
+        """Yield a change of stage for each deal that is won and was closed or changed between two times.
+
+        A deal that left its won stage again is not found: HubSpot's search knows the present alone.
+        """
+        portal = self._portal(client).portal_id
+        span = {"operator": "BETWEEN", "value": str(millis(since)), "highValue": str(millis(until) - 1)}
+        won = {"propertyName": "hs_is_closed_won", "operator": "EQ", "value": "true"}
+        query: dict[str, Any] = {
+            "filterGroups": [
+                {"filters": [won, {"propertyName": name, **span}]}
+                for name in ("closedate", "hs_lastmodifieddate")
+            ],
+            "properties": ["closedate", "dealstage", "hs_lastmodifieddate"],
+            "sorts": ["hs_object_id"],
+            "limit": PAGE,
+        }
+        after = "0"
+        while after:
+            page = self._call(
+                client, "POST", "/crm/v3/objects/deals/search", json={**query, "after": after}
+            ).object()
+            for deal in list_at(page, "results"):
+                yield msgspec.json.encode([stage_change(deal, portal)])
+            after = text_at(page, "paging", "next", "after")
+
+    def subscribe(self, url: str, client: Client) -> list[Step]:
+        """Set a public app's address and subscriptions; only its developer's key may.
+
+        The address is one for all portals that installed the app.
+        """
+        if not self.settings.developer_key.get_secret_value() or not self.settings.app_id:
+            raise Rejected(
+                f"a private app's webhooks are set on its own page: enter {url} there. For a public app set "
+                "`app_id` and `developer_key`"
+            )
+        there = self._developer(client, "GET", "settings", accept=(404,))
+        steps = []
+        if text_at(there, "targetUrl") != url:
+            throttling = dig(there, "throttling") or {"maxConcurrentRequests": 10}
+            change = {"targetUrl": url, "throttling": throttling}
+            was = text_at(there, "targetUrl") or "nowhere"
+            steps.append(
+                Step(f"send webhooks to {url} instead of {was}", self._at(client, "PUT", "settings", change))
+            )
+        found = {
+            (text_at(each, "eventType"), text_at(each, "propertyName")): each
+            for each in list_at(self._developer(client, "GET", "subscriptions"), "results")
+        }
+        for kind, name in self._wanted():
+            label = f"{kind} of {name}" if name else kind
+            each = found.get((kind, name))
+            if each is None:
+                wanted = {"eventType": kind, "active": True} | ({"propertyName": name} if name else {})
+                steps.append(Step(f"subscribe to {label}", self._at(client, "POST", "subscriptions", wanted)))
+            elif each.get("active") is not True:
+                path = f"subscriptions/{id_at(each, 'id')}"
+                steps.append(
+                    Step(f"switch {label} on again", self._at(client, "PATCH", path, {"active": True}))
+                )
+        return steps
+
+    def _wanted(self) -> list[tuple[str, str]]:
+        """Return the subscriptions we want: type of event and property, empty where it has none."""
+        properties = {"deal.propertyChange": ("dealstage",), "contact.propertyChange": self.settings.watched}
+        return [(kind, name) for kind in self.events for name in properties.get(kind, ("",))]
+
+    def _at(self, client: Client, method: str, path: str, body: Any) -> Callable[[], str]:
+        def run() -> str:
+            self._developer(client, method, path, json=body)
+            return "done"
+
+        return run
+
+    def _developer(self, client: Client, method: str, path: str, **request: Any) -> Any:
+        """Call the API of the app itself, which no portal's token opens."""
+        key = {"hapikey": self.settings.developer_key.get_secret_value()}
+        response = client.request(
+            method, f"/webhooks/v3/{self.settings.app_id}/{path}", params=key, **request
+        )
+        return response.json() if response.body else {}
+
+    # Writing.
+
+    def send_points_email(self, params: SendPointsEmail, client: Client) -> Receipt:
+        """Send one e-mail to one person from a template of the portal; HubSpot sends a sendId at most once."""
+        email_id = params.email_id or self.settings.points_email_id
+        if not email_id:
+            raise Rejected(
+                "which e-mail? Set `points_email_id` to the id of a transactional e-mail in HubSpot"
+            )
+        body = {
+            "emailId": email_id,
+            "message": {"to": params.to, "sendId": client.idempotency_key},
+            "customProperties": params.values,
+        }
+        answer = self._call(client, "POST", SEND, json=body).object()
+        status, result = text_at(answer, "status"), text_at(answer, "sendResult")
+        if status == "CANCELED" and result not in SENT_BEFORE:
+            raise Rejected(
+                f"HubSpot did not send: {result or text_at(answer, 'message') or 'no reason given'}"
+            )
+        return Receipt(text_at(answer, "statusId"))
+
     def update_contact(self, params: UpdateContact, client: Client) -> Receipt:
         by_email = {"id_property": "email"} if "@" in params.contact_id else {}
         return self.update(client, "contacts", params.contact_id, params.properties, **by_email)
@@ -223,20 +363,53 @@ class HubSpot(Connector):
         return Receipt(decoded(response, Written).id)
 
     def probe(self, client: Client) -> str:
-        token = self.settings.access_token.get_secret_value()
-        headers = {"Authorization": f"Bearer {token}"}
-        portal = decoded(call(client, "GET", "/account-info/v3/details", headers=headers), Portal)
+        portal = self._portal(client)
         return f"portal {portal.portal_id} ({portal.account_type}), {portal.company_currency}"
+
+    def _portal(self, client: Client) -> Portal:
+        return decoded(self._call(client, "GET", "/account-info/v3/details"), Portal)
+
+    def oauth(self) -> OAuth | None:
+        """HubSpot's access tokens live half an hour; the refresh token stays the same."""
+        if not self.settings.client_id:
+            return None
+        return OAuth(
+            token_url=f"{self.settings.api_base}/oauth/v1/token",
+            authorize_url="https://app.hubspot.com/oauth/authorize",
+            client_id=self.settings.client_id,
+            client_secret=self.settings.client_secret,
+            scopes=(
+                "oauth",
+                "crm.objects.contacts.read",
+                "crm.objects.contacts.write",
+                "crm.objects.deals.read",
+                *(("transactional-email",) if self.settings.points_email_id else ()),
+            ),
+        )
+
+    def _call(
+        self, client: Client, method: str, url: str, headers: Mapping[str, str] | None = None, **request: Any
+    ) -> Response:
+        """Return a 2xx answer; HubSpot's own ways to say no become TryLater or Rejected."""
+
+        def send(token: str) -> Response:
+            sent = {**(headers or {}), **bearer(token)}
+            return client.request(method, url, headers=sent, accept=(401, LOCKED, 429), **request)
+
+        oauth, token = self.oauth(), self.settings.access_token.get_secret_value()
+        if not token and oauth is None:
+            raise Rejected(
+                "set access_token (a private app), or client_id and client_secret and run `hub connect`"
+            )
+        return checked(send(token) if oauth is None or token else with_token(oauth, client, send), client)
 
     def crm(self, client: Client, records: str) -> Any:
         """Return the SDK's API of "contacts" or "deals". With _preload_content=False it gives our Response."""
         from hubspot import HubSpot as Sdk
 
-        sdk = Sdk(
-            access_token=self.settings.access_token.get_secret_value(), host=client.base_url.rstrip("/")
-        )
+        sdk = Sdk(access_token="", host=client.base_url.rstrip("/"))  # `_call` knows the token
         api = getattr(sdk.crm, records).basic_api
-        api.api_client.rest_client.pool_manager = Pool(client)
+        api.api_client.rest_client.pool_manager = Pool(partial(self._call, client))
         return api
 
     actions = {
@@ -254,14 +427,20 @@ class HubSpot(Connector):
             run=update_deal,
             target="deal_id",
         ),
+        "send_points_email": Action(
+            summary="Send one person an e-mail from a transactional template, with figures in it.",
+            params=SendPointsEmail,
+            idempotent="The delivery's key goes along as sendId, which HubSpot sends at most once.",
+            run=send_points_email,
+        ),
     }
 
 
 class Pool:
     """Stands where the SDK keeps its urllib3 pool; time-outs and retries are the hub's business."""
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    def __init__(self, send: Callable[..., Response]) -> None:
+        self.send = send
 
     def request(
         self,
@@ -274,12 +453,15 @@ class Pool:
         **_: Any,
     ) -> Response:
         address = f"{url}?{urlencode(fields)}" if fields else url
-        return call(self.client, method, address, data=body.encode() if body else None, headers=headers)
+        return self.send(method, address, data=body.encode() if body else None, headers=headers)
 
 
-def call(client: Client, method: str, url: str, **request: Any) -> Response:
-    """Return a 2xx answer; HubSpot's own ways to say no become TryLater or Rejected."""
-    response = client.request(method, url, accept=(401, LOCKED, 429), **request)
+def checked(response: Response, client: Client) -> Response:
+    """Return a good answer.
+
+    Raises:
+        TryLater, Rejected: it is one of HubSpot's own ways to say no.
+    """
     if response.status == 401:
         raise Rejected("HubSpot refused the access token: reconnect, with a new token in access_token", 401)
     if response.status == LOCKED:
@@ -299,6 +481,26 @@ def decoded(response: Response, form: type[T]) -> T:
         return msgspec.json.decode(response.body, type=form)
     except (msgspec.DecodeError, ValueError) as error:
         raise TryLater(f"HubSpot's answer cannot be read: {error}", uncertain=True) from error
+
+
+def stage_change(deal: Any, portal: int) -> dict[str, Any]:
+    """Return a listed deal as the webhook that tells of its stage."""
+    closed = read_time(dig(deal, "properties", "closedate"), EPOCH)
+    changed = read_time(dig(deal, "properties", "hs_lastmodifieddate"), EPOCH)
+    return {
+        "subscriptionType": "deal.propertyChange",
+        "propertyName": "dealstage",
+        "propertyValue": text_at(deal, "properties", "dealstage"),
+        "objectId": int(id_at(deal, "id") or 0),
+        "portalId": portal,
+        "eventId": 0,
+        # People may put the closing date ahead; nothing is won later than it was written.
+        "occurredAt": millis(min(closed, changed) if closed > EPOCH else changed),
+    }
+
+
+def millis(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(milliseconds=1)
 
 
 def v3_message(webhook: Webhook, timestamp: str) -> bytes:

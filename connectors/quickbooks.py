@@ -1,7 +1,7 @@
 """QuickBooks Online: paid invoices and sales receipts earn; the customer's notes show the balance.
 
 Vendor: https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks, Accounting API v3 with
-minor version 75, read 2026-11-21. A webhook only names records, so most events are read back from the
+minor version 75, read 2026-11-25. A webhook only names records, so most events are read back from the
 API. It comes in two forms, the legacy object (`eventNotifications`) and, mandatory since 2026, an array of
 CloudEvents; both give the same source events. Amounts are decimals in major units. Times carry an
 offset; `TxnDate` is a date without a zone and is not used.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -34,7 +34,11 @@ from hub.sdk import (
     TryLater,
     Webhook,
     bearer,
+    dig,
     hookimpl,
+    id_at,
+    list_at,
+    text_at,
     with_token,
 )
 from hub.sdk.signatures import body_digest, check_hmac, encode, hmac_digest
@@ -59,6 +63,11 @@ PAST_TENSE = {
     "Void": "voided",
 }
 CLOUD_TYPE = re.compile(r"qbo\.([a-z_]+)\.([a-z_]+)\.v\d+")
+LISTED = ("payment", "salesreceipt", "customer")
+"""Entities whose changes are listed."""
+REMEMBERED = timedelta(days=30)
+MOST_CHANGES = 1000
+"""How far back the list of changes goes, and how many of an entity it holds."""
 NOT_FOUND, STALE = "610", "5010"
 OUR_LINE = "Loyalty: "
 """Begins our line in a customer's notes; the other lines are the merchant's."""
@@ -68,12 +77,15 @@ Read = Callable[[Any, datetime], SourceEvent]
 
 
 class QuickBooksSettings(Settings):
-    """One company. `refresh_token` is the first one: Intuit rotates it and the hub keeps the newest."""
+    """One company. `refresh_token` is the first one: Intuit rotates it and the hub keeps the newest.
+
+    It may be left out where `hub connect` has connected the company.
+    """
 
     realm_id: str = Field(pattern=r"^\d+$")
     client_id: str
     client_secret: SecretStr
-    refresh_token: SecretStr
+    refresh_token: SecretStr = SecretStr("")
     home_currency: str = Field(pattern=r"^[A-Z]{3}$")
     api_base: str = "https://quickbooks.api.intuit.com"
     oauth_url: str = "https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"
@@ -120,7 +132,7 @@ class QuickBooks(Connector):
     label = "QuickBooks Online"
     docs_url = "https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks"
     api_version = f"v3, minor version {MINOR_VERSION}"
-    verified_on = date(2026, 11, 21)
+    verified_on = date(2026, 11, 25)
     Settings = QuickBooksSettings
     settings: QuickBooksSettings
     events = {
@@ -134,6 +146,11 @@ class QuickBooks(Connector):
         "customer.created": "member.created",
         "customer.updated": "member.updated",
         "customer.merged": "member.merged",
+    }
+    lists = True
+    pace = (8.0, 8)  # about 500 calls a minute and company
+    exempt = {
+        "subscribes": "Intuit has an app's webhooks entered on the app's own page; there is no API for them"
     }
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
@@ -182,6 +199,28 @@ class QuickBooks(Connector):
             found = (self._find(client, "invoice", key) for key in linked_invoices(record))
             payload["invoices"] = [invoice for invoice in found if invoice]
         return payload
+
+    def listing(self, since: datetime, until: datetime, client: Client) -> Iterator[bytes]:
+        """Yield the changes of a time as CloudEvents, deletions included: what QuickBooks calls change data capture."""
+        if since < client.now - REMEMBERED:
+            raise Rejected(f"QuickBooks tells changes of the last {REMEMBERED.days} days: this day is gone")
+        for entity in LISTED:
+            answer = self._call(
+                client, "GET", "cdc", entities=RECORDS[entity], changedSince=since.astimezone(UTC).isoformat()
+            )
+            found = [
+                record
+                for response in list_at(answer, "CDCResponse", 0, "QueryResponse")
+                for record in list_at(response, RECORDS[entity])
+            ]
+            if len(found) >= MOST_CHANGES:
+                raise Rejected(
+                    f"QuickBooks tells {MOST_CHANGES} changes at most, and there are more of {RECORDS[entity]} "
+                    "since that day: reconcile a later one"
+                )
+            for record in found:
+                if event := listed(entity, record, since, until, self.settings.realm_id):
+                    yield json.dumps([event]).encode()
 
     def note_customer(self, params: NoteCustomer, client: Client) -> Receipt:
         """Put our line on top of the customer's notes and leave the rest as it is."""
@@ -331,6 +370,34 @@ def instant(text: Any, otherwise: datetime) -> datetime:
 
 def digest(value: Any) -> str:
     return body_digest(json.dumps(value, sort_keys=True).encode()).hex()
+
+
+def listed(entity: str, record: Any, since: datetime, until: datetime, realm: str) -> dict[str, Any] | None:
+    """Return the CloudEvent of a changed record; None where neither its beginning nor its change lies in the time."""
+    never = datetime.min.replace(tzinfo=UTC)
+    made = instant(text_at(record, "MetaData", "CreateTime"), never)
+    changed = instant(text_at(record, "MetaData", "LastUpdatedTime"), never)
+    if dig(record, "status") == "Deleted":
+        done, at = "deleted", changed
+    elif "Voided" in text_at(record, "PrivateNote") and not id_at(record, "TotalAmt").strip("0."):
+        done, at = "voided", changed
+    elif since <= made < until:
+        done, at = "created", made
+    else:
+        done, at = "updated", changed
+    if not since <= at < until:
+        return None
+    key = id_at(record, "Id")
+    return {
+        "specversion": "1.0",
+        "id": f"listed:{entity}.{done}:{key}:{changed.isoformat()}",
+        "source": "listing",
+        "type": f"qbo.{entity}.{done}.v1",
+        "time": at.isoformat(),
+        "intuitentityid": key,
+        "intuitaccountid": realm,
+        "data": {},
+    }
 
 
 def linked_invoices(payment: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Slack: slash commands and approval buttons come in; messages, alerts and replies go out.
+"""Slack: slash commands and approval buttons come in; messages, alerts and replies go out. `/points` shows an account.
 
 Vendor: https://docs.slack.dev/authentication/verifying-requests-from-slack, Web API and incoming
-webhooks as of slack-sdk 3.47, read 2026-11-21. Slack has no API versions. Times are Unix seconds with
+webhooks as of slack-sdk 3.47, read 2026-11-25. Slack has no API versions. Times are Unix seconds with
 microseconds as text; there are no amounts.
 
 Calls go over the hub's own client: slack-sdk speaks HTTP through urllib and takes no session of ours, so it
@@ -22,9 +22,11 @@ from pydantic import SecretStr
 from hub.sdk import (
     Action,
     Answer,
+    Card,
     Client,
     Connector,
     Malformed,
+    MemberRef,
     NotVerified,
     Params,
     Receipt,
@@ -40,6 +42,7 @@ from hub.sdk import (
     text_at,
 )
 from hub.sdk.signatures import body_digest, check_hmac, check_timestamp, hmac_digest
+from hub.sdk.texts import LONGEST_NAME, CardTexts
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 REFUSALS = (400, 403, 404, 410)
@@ -50,6 +53,12 @@ GOT_IT = {"response_type": "ephemeral", "text": "Got it. The answer follows here
 """Slack shows it to the person who typed the command; the hub answers later at the response URL."""
 SUMMARY_MAX = 500
 """Characters of a summary: with every one escaped it still fits Slack's 3,000."""
+
+LINES, CHARS = 40, 3500
+"""The most of a message that several waiting ones are put together to; Slack wants less than 4,000 characters."""
+LINKED = re.compile(r"<(?:mailto|tel):([^|>]+)(?:\|[^>]*)?>")
+"""What Slack makes of an address in a command when it escapes links."""
+PHONE = re.compile(r"\+[1-9]\d{5,14}", re.ASCII)
 
 HALF_DONE = {"fatal_error", "internal_error"}
 """Errors that pass, after which the message may be there all the same (Slack's page on chat.postMessage)."""
@@ -77,8 +86,24 @@ NEXT_STEP = {
 }
 
 
+class Texts(CardTexts):
+    """What the person who asks for an account reads, in Slack's mrkdwn."""
+
+    balance: str = "{points} {unit}"
+    unknown: str = "We know nobody by that e-mail address or phone number."
+    usage: str = (
+        "Type the command and a member's e-mail address, or the phone number with its country: +4930123456."
+    )
+    refused: str = "You may not look up accounts here."
+
+
 class SlackSettings(Settings):
-    """One workspace. An incoming webhook posts to its own channel; the bot posts where it is invited."""
+    """One workspace. An incoming webhook posts to its own channel; the bot posts where it is invited.
+
+    Attributes:
+        points_command: shows the account of whoever is named behind it.
+        lookup_users: ids of the Slack users who may use it; empty: everybody in the workspace.
+    """
 
     webhook_url: SecretStr | None = None
     bot_token: SecretStr | None = None
@@ -87,6 +112,9 @@ class SlackSettings(Settings):
     team_id: str = ""
     api_base: str = "https://slack.com"
     response_hosts: tuple[str, ...] = ("hooks.slack.com",)
+    points_command: str = "/points"
+    lookup_users: tuple[str, ...] = ()
+    texts: Texts = Texts()
 
 
 class Message(Params, frozen=True):
@@ -100,6 +128,14 @@ class Message(Params, frozen=True):
     channel: str = ""
 
 
+class AskApproval(Params, frozen=True):
+    """`approval` is the id the buttons carry back, at most 200 characters; `summary` is plain."""
+
+    approval: str
+    summary: str
+    channel: str = ""
+
+
 class Reply(Params, frozen=True):
     """`url` is the response URL of a command or a click, good for 30 minutes and five answers."""
 
@@ -110,16 +146,34 @@ class Reply(Params, frozen=True):
     replace_original: bool = False
 
 
+def together(first: Message, later: Message) -> Message | None:
+    """Put one plain message below another for the same channel, as long as Slack shows both in one piece."""
+    text = f"{first.text}\n{later.text}"
+    fits = text.count("\n") < LINES and len(escape(text)) <= CHARS
+    plain = not first.blocks and not later.blocks
+    return (
+        Message(text=text, channel=first.channel)
+        if plain and fits and first.channel == later.channel
+        else None
+    )
+
+
 class Slack(Connector):
     name = "slack"
     label = "Slack"
     docs_url = "https://docs.slack.dev/authentication/verifying-requests-from-slack"
     api_version = "Web API without versions"
-    verified_on = date(2026, 11, 21)
+    verified_on = date(2026, 11, 25)
     Settings = SlackSettings
     settings: SlackSettings
     events = {"slash_command": "command.received", "block_actions": "approval.decided"}
     probes = ("GET",)
+    shows = True
+    pace = (1.0, 1)  # about one message a second for a channel
+    exempt = {
+        "subscribes": "Slack has an app's addresses entered on the app's own pages; its manifest API wants a person's "
+        "token that ends after hours"
+    }
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """Check `v0=` and the hex HMAC-SHA256 of "v0:time:body", five minutes either way; then whose app it is."""
@@ -155,7 +209,41 @@ class Slack(Connector):
         kind, body = read(webhook) or ("", {})
         if kind == "url_verification":
             return Answer.json({"challenge": text_at(body, "challenge")}, store=False)
+        if self._wants_account(kind, body):
+            # Not shown when `asks_about` finds somebody named.
+            said = self.settings.texts
+            return ephemeral(said.usage if self._may_look_up(body) else said.refused)
         return {"slash_command": Answer.json(GOT_IT), "ssl_check": Answer(store=False)}.get(kind)
+
+    def asks_about(self, webhook: Webhook) -> MemberRef | None:
+        """Return who is named behind `/points`: the request has no e-mail address of its own."""
+        kind, body = read(webhook) or ("", {})
+        if not self._wants_account(kind, body) or not self._may_look_up(body):
+            return None
+        return named(text_at(body, "text"))
+
+    def _wants_account(self, kind: str, body: Mapping[str, Any]) -> bool:
+        return kind == "slash_command" and text_at(body, "command") == self.settings.points_command
+
+    def _may_look_up(self, body: Mapping[str, Any]) -> bool:
+        allowed = self.settings.lookup_users
+        return not allowed or text_at(body, "user_id") in allowed
+
+    def show(self, webhook: Webhook, card: Card) -> Answer:
+        """Show the account to whoever typed the command, and to nobody else in the channel."""
+        name = escape(card.name[:LONGEST_NAME])
+        shown = msgspec.structs.replace(card, name=name, tier=escape(card.tier), unit=escape(card.unit))
+        lines = self.settings.texts.lines(shown)
+        if not card.known:
+            return ephemeral("\n".join(lines) or self.settings.texts.usage)
+        heading = " · ".join(filter(None, (f"*{name}*" if name else "", shown.tier)))
+        first, *others = lines or [f"{card.points} {shown.unit}"]
+        blocks: list[dict[str, Any]] = [
+            {"type": "section", "text": mrkdwn("\n".join(filter(None, (heading, first))))}
+        ]
+        if others:
+            blocks.append({"type": "context", "elements": [mrkdwn(line) for line in others]})
+        return ephemeral("\n".join(filter(None, (heading, first, *others))), blocks)
 
     def delivery_id(self, webhook: Webhook) -> str | None:
         return identity(*(read(webhook) or ("", {}))) or None
@@ -202,6 +290,11 @@ class Slack(Connector):
         )
         return Receipt(f"{answer.get('channel')}/{answer.get('ts')}")
 
+    def ask_approval(self, params: AskApproval, client: Client) -> Receipt:
+        """Ask for a decision with two buttons; what is pressed comes back as `approval.decided`."""
+        blocks = approval_blocks(params.approval, params.summary)
+        return self.post_message(Message(text=params.summary, blocks=blocks, channel=params.channel), client)
+
     def respond(self, params: Reply, client: Client) -> Receipt:
         """Answer a command or a click at its response URL."""
         if host_of(params.url) not in self.settings.response_hosts:
@@ -233,12 +326,20 @@ class Slack(Connector):
             params=Message,
             idempotent=NO_KEY,
             run=post_message,
+            gather=together,
         ),
         "post_blocks": Action(
             summary="Post a message as the bot, with buttons if wanted.",
             params=Message,
             idempotent=NO_KEY,
             run=post_blocks,
+            gather=together,
+        ),
+        "ask_approval": Action(
+            summary="Ask for an approval with two buttons.",
+            params=AskApproval,
+            idempotent="After a time-out the question may stand there twice; an approval is decided once all the same.",
+            run=ask_approval,
         ),
         "respond": Action(
             summary="Answer a command or a button, in place of the original message if wanted.",
@@ -352,6 +453,25 @@ def approval_blocks(approval_id: str, summary: str) -> list[dict[str, Any]]:
             ],
         },
     ]
+
+
+def mrkdwn(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text}
+
+
+def ephemeral(text: str, blocks: Sequence[dict[str, Any]] = ()) -> Answer:
+    """Return an answer that only the typist of a command sees."""
+    body: dict[str, Any] = {"response_type": "ephemeral", "text": text}
+    return Answer.json(body | ({"blocks": blocks} if blocks else {}))
+
+
+def named(text: str) -> MemberRef | None:
+    """Return whom a command's text names: an e-mail address or a phone number with its country."""
+    bare = LINKED.sub(r"\1", text).strip()
+    if "@" in bare and len(bare.split()) == 1 and not bare.startswith("@"):
+        return MemberRef(email=bare)
+    number = re.sub(r"[\s()/.-]", "", bare)
+    return MemberRef(phone=number) if PHONE.fullmatch(number) else None
 
 
 def host_of(url: str) -> str:

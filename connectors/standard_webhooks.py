@@ -145,6 +145,9 @@ class StandardWebhooks(Connector):
         "redemption.requested": "redemption.requested",
         "review.published": "custom.review_published",
     }
+    exempt = {
+        "subscribes": "the sender is the merchant's own software: the specification has no call that sets its address"
+    }
     actions = {
         "send": Action(
             summary="Send a signed webhook to an address of your own.",

@@ -1,6 +1,6 @@
 """Stripe: payments, refunds, disputes and customers come in; a customer's points and tier go out.
 
-Source: stripe-python 16.1.0 (API 2026-10-28.endive), its tests, and https://docs.stripe.com/webhooks; read 2026-11-20.
+Source: stripe-python 16.1.0 (API 2026-10-28.endive), its tests, and https://docs.stripe.com/webhooks; read 2026-11-25.
 Amounts are integers in the currency's smallest unit, currencies are lower case, times are Unix seconds.
 """
 
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -27,10 +29,13 @@ from hub.sdk import (
     Rejected,
     Settings,
     SourceEvent,
+    Step,
     TryLater,
     Webhook,
     hookimpl,
+    list_at,
     retry_after_s,
+    text_at,
     unreachable,
 )
 from hub.sdk.http import TIMEOUT_S
@@ -41,6 +46,9 @@ THIN = "v2.core.event"
 """What a v2 "thin" event calls itself; it carries no data object."""
 PREFIX = "loyalty_"
 """Metadata keys that begin with it are ours; a change of nothing else is our own echo."""
+KEPT = timedelta(days=30)
+"""How long Stripe keeps events to be listed."""
+PAGE = 50
 REFUSED = {
     401: "Stripe refused the API key: put a live one into settings.api_key",
     403: "the Stripe API key may not do this: give it the permission in the Dashboard, Developers, API keys",
@@ -78,7 +86,7 @@ class Stripe(Connector):
     label = "Stripe"
     docs_url = "https://docs.stripe.com/webhooks"
     api_version = "2026-10-28.endive"
-    verified_on = date(2026, 11, 20)
+    verified_on = date(2026, 11, 25)
     Settings = StripeSettings
     events = {
         "checkout.session.completed": "purchase.paid",
@@ -93,6 +101,7 @@ class Stripe(Connector):
         "customer.updated": "member.updated",
         "customer.deleted": "member.erased",
     }
+    lists = True
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         """`Stripe-Signature: t=...,v1=...`: hex HMAC-SHA256 of "t.body", keyed with the whole `whsec_` text.
@@ -156,6 +165,62 @@ class Stripe(Connector):
         intents = [each.get("payment", {}).get("payment_intent") for each in paid.to_dict().get("data", [])]
         found = {**invoice, "payment_intent": next(filter(None, intents), None)}
         return {**event.payload, "data": {**data, "object": found}}
+
+    def listing(self, since: datetime, until: datetime, client: Client) -> Iterator[bytes]:
+        """Yield the events themselves, of the types we read, under the ids their webhooks have."""
+        if since < client.now - KEPT:
+            raise Rejected(f"Stripe keeps events for {KEPT.days} days: this day is gone")
+        wanted: dict[str, Any] = {
+            "types": list(self.events),
+            "created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())},
+            "limit": PAGE,
+        }
+        while True:
+            with stripe_errors(client.now):
+                page = self._api(client).v1.events.list(wanted).to_dict()
+            events = list_at(page, "data")
+            yield from map(msgspec.json.encode, events)
+            if not events or page.get("has_more") is not True:
+                return
+            wanted = {**wanted, "starting_after": text_at(events[-1], "id")}
+
+    def subscribe(self, url: str, client: Client) -> list[Step]:
+        """Make an endpoint for the types we read, or mend the one that is there.
+
+        One for the same path of another host is this hub's from before it moved; it keeps its secret.
+        """
+        with stripe_errors(client.now):
+            there = list_at(self._api(client).v1.webhook_endpoints.list({"limit": 100}).to_dict(), "data")
+        path = urlsplit(url).path
+        here = [each for each in there if text_at(each, "url") == url]
+        moved = [each for each in there if urlsplit(text_at(each, "url")).path == path]
+        if not here and not moved:
+            make = partial(self._make_endpoint, url, client)
+            return [Step(f"create a webhook endpoint for {len(self.events)} types of events", make)]
+        endpoint = (here + moved)[0]
+        changes: dict[str, Any] = {}
+        if not here:
+            changes["url"] = url
+        enabled = list_at(endpoint, "enabled_events")
+        if "*" not in enabled and (missing := self.events.keys() - set(enabled)):
+            changes["enabled_events"] = [*enabled, *sorted(missing)]
+        if endpoint.get("status") == "disabled":
+            changes["disabled"] = False
+        if not changes:
+            return []
+        id_ = text_at(endpoint, "id")
+        return [Step(f"mend {id_}: {', '.join(changes)}", partial(self._mend_endpoint, id_, changes, client))]
+
+    def _make_endpoint(self, url: str, client: Client) -> str:
+        endpoint = {"url": url, "enabled_events": list(self.events), "api_version": self.api_version}
+        with stripe_errors(client.now):
+            made = self._api(client).v1.webhook_endpoints.create(endpoint)
+        return f"{made.id}: reveal its signing secret in the Dashboard and put it into `secrets`"
+
+    def _mend_endpoint(self, id_: str, changes: dict[str, Any], client: Client) -> str:
+        with stripe_errors(client.now):
+            self._api(client).v1.webhook_endpoints.update(id_, changes)
+        return "done"
 
     def update_customer(self, params: UpdateCustomer, client: Client) -> Receipt:
         """Write our metadata keys. Stripe merges metadata by key, so all others stay."""

@@ -34,7 +34,7 @@ def card(hub: Hub, connection: Connection, ref: MemberRef) -> Card:
         points=points,
         pending=sum(lot.pending for lot in live),
         unit=program.unit.one if points == 1 else program.unit.other,
-        tier=person.tier,
+        tier=hub.programs.current.level(person.tier),
         next_expiry=soonest,
         next_expiring=sum(lot.active for lot in live if soonest and lot.expires_at == soonest),
     )

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import PydanticCustomError
 
 from hub.connections import Connection, Rate, Secret
+from hub.journal import CALENDAR
 from hub.sdk import ConfigError, Connector, Problem
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, problems_of, read
 
@@ -70,7 +71,7 @@ class ConnectionEntry(_Part):
     waiver: str = ""
     live: bool = True
     outbound: bool = True
-    rate: RateEntry = RateEntry()
+    rate: RateEntry | None = None
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
 
 
@@ -112,6 +113,7 @@ class HubFile(_Part):
     retention: Retention = Retention()
     outgoing: Outgoing = Outgoing()
     engine: Engine = Engine()
+    roles: dict[str, list[str]] = {}
     connections: dict[str, ConnectionEntry] = {}
 
 
@@ -266,6 +268,10 @@ class _Reader:
             )
         written = self.document.value.get("connections")
         names = written if isinstance(written, dict) else {}  # those with faults have a name too
+        if CALENDAR in names:
+            self.complain(
+                ("connections", CALENDAR), f"{CALENDAR!r} is the hub's own: give it another name", of_key=True
+            )
         if self.file.alerts and self.file.alerts not in names:
             self.complain(
                 ("alerts",),
@@ -273,6 +279,7 @@ class _Reader:
                 did_you_mean(self.file.alerts, names),
             )
         self._check_engine(names)
+        self.check_roles(["staff", *names])
         for index, network in enumerate(self.file.outgoing.allow_private):
             try:
                 ip_network(network, strict=False)
@@ -303,6 +310,25 @@ class _Reader:
                 'write broker: "amqp://user:password@host//" or "redis://host:6379/0"',
             )
 
+    def check_roles(self, sources: list[str]) -> None:
+        """Check who may decide what: each is `staff:name`, or `connection:user`."""
+        for role, holders in self.file.roles.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", role):
+                self.complain(
+                    ("roles", role), f"{role!r} is no name for a role", "use a-z, 0-9 and _", of_key=True
+                )
+            for index, holder in enumerate(holders):
+                source, _, user = holder.partition(":")
+                if not user:
+                    fix = "write staff:ida, or a connection's name and the user's id there"
+                    self.complain(("roles", role, index), f"{holder!r} names nobody", fix)
+                elif source not in sources:
+                    self.complain(
+                        ("roles", role, index),
+                        f"no connection is named {source!r}",
+                        did_you_mean(source, sources),
+                    )
+
     def connection(self, name: str, entry: ConnectionEntry) -> Connection | None:
         at: Keys = ("connections", name)
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name):
@@ -331,7 +357,7 @@ class _Reader:
             url=entry.url or f"{self.file.public_url.rstrip('/')}/webhooks/{name}",
             secrets=tuple(Secret(s.value.get_secret_value().encode(), s.until) for s in entry.secrets),
             waiver=entry.waiver,
-            rate=Rate(entry.rate.per_s, entry.rate.burst),
+            rate=Rate(entry.rate.per_s, entry.rate.burst) if entry.rate else Rate(*kind.pace),
             concurrency=entry.concurrency,
             live=entry.live,
         )

@@ -34,6 +34,8 @@ NOT_WEBHOOKS: Mapping[str, str] = {
     "*.decoded.json": "the JSON inside the form beside it",
     "*.payload.json": "the JSON inside the form beside it",
     "webhook_object.json": "an answer of the platform's API",
+    "payloads_page_*": "an answer of the platform's API",
+    "hub_template_*": "a template that nobody has filled in",
     "*fragment*": "a part of a body",
     "apps_script_*": "what a script is handed by its host; the script sends something of its own",
     "all_field_types_*": "a record of a table that somebody made: it needs a rule of theirs",

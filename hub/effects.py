@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, cast
 
-from hub import journal
+import sqlalchemy as sa
+import structlog
+
+from hub import birthdays, journal
+from hub.approvals import PROGRAMME, Approvals, Refused, decide
 from hub.facts import Conflict, Facts
+from hub.ids import new_id
 from hub.journal import Entry
-from hub.ledger import Book, Earning, earn_key, settle_key
+from hub.ledger import CANCELLED, Book, Earning, adjust_key, earn_key, settle_key
 from hub.ledger.chain import cause_name
-from hub.members import Directory
+from hub.members import Activity, Directory, Purchase, consents
+from hub.members.activity import Told
 from hub.members.proposals import Evidence
 from hub.people import Wish
-from hub.rewards import Rewards, Scope, gone, owners, redemptions
-from hub.rules import Money, Program, amounts_of, refunds
+from hub.referrals import Claimed, Referrals
+from hub.rewards import Rewards, Scope, gone, redemptions
+from hub.rules import Key, Left, Money, Priced, Program, Tried, Used, amounts_of, refunds
+from hub.rules.amounts import half_up
+from hub.rules.referrals import FRIEND, REFERRER
 from hub.sdk.errors import KeyReused, MergeRefused, PricingError
 from hub.sdk.events import (
     TAKES_BACK,
+    ApprovalDecided,
     ConsentChanged,
     Event,
+    InvoicePaid,
     MemberErased,
     MemberMerged,
     MemberRef,
+    PurchaseCancelled,
+    PurchasePaid,
     PurchaseRefunded,
+    PurchaseReinstated,
     RedemptionRequested,
 )
-from hub.values import CHANNELS, MEMBERSHIP, PURPOSES, Happening
+from hub.tiers import Cause, Tiers
+from hub.usage import Pin, Usage
+from hub.values import CHANNELS, MEMBERSHIP, PURPOSES, Award, Happening, Posted
 from hub.versions import Programs
 from hub.yamlfile import did_you_mean
+
+log = structlog.get_logger()
+
+LONGEST_REASON = 500
+"""Characters."""
+COUNTING = ("earn", "reverse", "reinstate", "adjust")
+"""Kinds of postings that change what a level is measured by, besides balances."""
 
 
 @dataclass
@@ -38,34 +63,194 @@ class Step:
     """The units of work that one transaction's events share.
 
     Attributes:
+        approvals: open for those that these events decide.
+        activity, tiers: what members bought, and their levels; open for nobody in particular until `prepare`.
+        replies: what to answer people who pressed something, to be sent where they did: (entry, text, done).
         learnt: names of facts told in this transaction; events that wait for one of them can go on.
         happened: what else came about, to be told.
-        wishes: that somebody be erased.
+        birthdays: of members, as they are told: (month and day, year or None).
+        merged: (gone, kept) of merges; what else they had follows once all is written.
+        erasures: wishes that somebody be erased.
     """
 
     programs: Programs
     book: Book
     facts: Facts
     directory: Directory
+    usage: Usage = field(init=False)
+    referrals: Referrals = field(init=False)
+    approvals: Approvals = field(init=False)
+    activity: Activity = field(init=False)
+    tiers: Tiers = field(init=False)
+    replies: list[tuple[Entry, str, bool]] = field(default_factory=list)
     rewards: Rewards = field(init=False)
     learnt: list[str] = field(default_factory=list)
     happened: list[Happening] = field(default_factory=list)
-    wishes: list[Wish] = field(default_factory=list)
+    birthdays: dict[str, tuple[str, int | None]] = field(default_factory=dict)
+    merged: list[tuple[str, str]] = field(default_factory=list)
+    erasures: list[Wish] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.approvals = Approvals(self.book.connection, self.book.now, {})
+        self.prepare([])
 
     @property
     def program(self) -> Program:
         """The programme that counts now."""
         return self.programs.current
 
+    def prepare(self, entries: list[Entry], members: Iterable[str] = ()) -> None:
+        """Read what will be asked of the members of these events, and of others, for all of them together."""
+        changed = {self.facts.canonical(of) for entry in entries if (of := _of(entry))}
+        facts = {fact for fact in changed if fact}
+        earned = {earning.member for fact in facts if (earning := self.book.earning(fact))}
+        everybody = {entry.member for entry in entries if entry.member} | earned | set(members)
+        since = min((event_of(entry).occurred_at for entry in entries), default=self.book.now)
+        program, connection = self.program, self.book.connection
+        self.activity = Activity.open(
+            connection,
+            everybody,
+            since=since,
+            currency=program.currency,
+            facts=facts,
+            reads=program.member_reads,
+            consents=consents,
+        )
+        self.tiers = Tiers.open(
+            connection,
+            everybody,
+            ladder=program.ladder,
+            book=self.book,
+            since=since,
+            currency=program.currency,
+            version=program.hash,
+        )
+        approval = program.ladder.tiers.approval if program.ladder else None
+        self._blocked = {
+            (each.member, each.subject["to"])
+            for each in (
+                self.approvals.blocked(everybody, "tier", self.book.now - approval.again) if approval else ()
+            )
+        }
+        self._seen = len(self.book.posted)
+
+    def flush(self, connection: sa.Connection) -> None:
+        """Write what the book does not."""
+        self.activity.flush(connection)
+        self.tiers.flush(connection)
+        self.approvals.flush(connection)
+
+    @property
+    def happenings(self) -> list[Happening]:
+        """All that came about besides postings."""
+        return [*self.happened, *self.approvals.happened, *self.tiers.happened]
+
+    def adjust(
+        self,
+        member: str,
+        wallet: str,
+        points: int,
+        *,
+        key: str,
+        actor: str,
+        reason: str,
+        at: datetime | None = None,
+    ) -> Posted:
+        """Post an adjustment, and let it count for levels; what is credited expires as the wallet says.
+
+        Args:
+            member, wallet, points, actor, reason: as `Book.adjust`.
+            key: its name, made by who asks.
+            at: when it was first asked for; None: now. A repeat has to give the same dates.
+
+        Raises:
+            InsufficientPoints, KeyReused: as `Book.adjust`.
+        """
+        expiry = self.program.wallets[wallet].expiry if points > 0 else None
+        expires_at = expiry.after(at or self.book.now, self.program.zone) if expiry else None
+        before = len(self.book.posted)
+        posted = self.book.adjust(
+            member, wallet, points, key=adjust_key(key), actor=actor, reason=reason, expires_at=expires_at
+        )
+        if posted in self.book.posted[before:]:
+            self.tiers.counted(member, posted.occurred_at, points={wallet: points})
+        self.rank(None)
+        return posted
+
+    def rank(self, entry: Entry | None) -> None:
+        """Bring the levels of everybody whose points or purchases were just changed to what they reached."""
+        posted, self._seen = self.book.posted[self._seen :], len(self.book.posted)
+        changes, self.activity.changes = self.activity.changes, []
+        for change in changes:
+            self.tiers.counted(change.member, change.at, spend_minor=change.spend_minor, orders=change.orders)
+        touched = dict.fromkeys([*(each.member for each in posted), *(change.member for change in changes)])
+        for member in touched if self.program.ladder else ():
+            mine = [each for each in posted if each.member == member and each.kind in COUNTING]
+            last = mine[-1] if mine else None
+            taken = any(each.kind == "reverse" for each in mine)
+            taken |= any(c.member == member and (c.orders < 0 or c.spend_minor < 0) for c in changes)
+            at = last.occurred_at if last else event_of(entry).occurred_at if entry else self.book.now
+            key = f"posting:{last.id}" if last else f"event:{entry.id}" if entry else ""
+            if key:
+                cause = Cause(key, at, last.id if last else None, entry.id if entry else None)
+                self._review(member, cause, taken=taken)
+
+    def _review(self, member: str, cause: Cause, *, taken: bool) -> None:
+        ladder = self.program.ladder
+        assert ladder is not None, "its caller saw to that"
+
+        def needs(told: dict[str, Any]) -> bool:
+            condition = ladder.condition
+            try:
+                return condition is not None and condition.holds({"tier": told, "member": self.about(member)})
+            except PricingError as error:  # the points are posted all the same; a person looks at the level
+                log.warning("an upgrade waits for a person", action="approval_condition", error=str(error))
+                return True
+
+        proposal = self.tiers.review(member, cause, needs, taken=taken)
+        approval = ladder.tiers.approval
+        if proposal is None or approval is None or (member, proposal.to) in self._blocked:
+            return
+        self._blocked.add((member, proposal.to))
+        told = proposal.told
+        self.approvals.request(
+            "tier",
+            key=f"tier:{member}:{proposal.to}:{cause.key}",
+            member=member,
+            role=approval.role,
+            summary=f"Member {member} reached {told['to']} ({told['points']}), and is {told['was']} now.",
+            subject=told,
+            maker=PROGRAMME,
+            sla=approval.sla,
+            event=cause.event,
+        )
+        self.tiers.propose(proposal, cause.event)
+
     def learn(self, entry: Entry, canonical: str) -> None:
         """Note every name of the entry's fact."""
         event = event_of(entry)
         self.learnt += self.facts.learn([canonical, event.fact, *event.same_as], canonical, entry.id)
 
-    def about(self, member: str) -> Mapping[str, Any]:
-        """Return what earning rules may read of a member."""
+    def about(
+        self, member: str, at: datetime | None = None, buying: Purchase | None = None
+    ) -> Mapping[str, Any]:
+        """Return what expressions may read of a member: MEMBER_FACTS, as far as any of them does.
+
+        Args:
+            member: one the book is open for.
+            at: as of when; None: now. Balances are as they are now.
+            buying: the purchase that is being priced, which counts already.
+        """
         balance = self.book.account(member).balance(self.program.spendable)
-        return {"id": member, "tier": "", "balance": balance["active"], "pending": balance["pending"]}
+        return {
+            "id": member,
+            **self.tiers.facts(member, at or self.book.now),
+            "balance": balance["active"],
+            "pending": balance["pending"],
+            "held": balance["held"],
+            "debt": balance["debt"],
+            **self.activity.facts(member, at or self.book.now, buying),
+        }
 
 
 def apply(step: Step, entry: Entry) -> None:
@@ -74,6 +259,7 @@ def apply(step: Step, entry: Entry) -> None:
         entry.member = step.directory.living(entry.member)
     try:
         EFFECTS.get(event_of(entry).name, _earn)(step, entry)
+        step.rank(entry)
     except (Conflict, KeyReused, MergeRefused, PricingError) as error:
         entry.park(str(error))
 
@@ -84,7 +270,7 @@ def identify(directory: Directory, entry: Entry) -> None:
     if any(directory.was_erased(entry.connection, ref, event.occurred_at) for ref in people(entry)):
         entry.forget()
     else:
-        entry.member = IDENTIFY.get(event.name, _anybody)(directory, entry)
+        entry.member = entry.member or IDENTIFY.get(event.name, _anybody)(directory, entry)
 
 
 def members(directory: Directory, entries: list[Entry]) -> set[str]:
@@ -116,23 +302,72 @@ def names(entry: Entry) -> Iterator[str]:
         yield event.redemption.order
 
 
-def origins(entries: list[Entry], facts: Facts) -> set[str]:
+def origins(programs: Programs, entries: list[Entry], facts: Facts) -> set[str]:
     """Return the facts whose earnings these events may change, under the names they were posted by."""
     wanted = (_of(entry) or event_of(entry).fact for entry in entries)
-    return {posted for name in wanted if (posted := facts.canonical(name))} | {
+    found = {posted for name in wanted if (posted := facts.canonical(name))} | {
         event_of(e).fact for e in entries
+    }
+    return {f"{fact}{side}" for fact in found for side in _sides(programs)}
+
+
+def _sides(programs: Programs) -> tuple[str, ...]:
+    """Return what is added to a fact's name for its own earning, and for those of a friend and who brought them."""
+    return ("", FRIEND, REFERRER) if programs.refer else ("",)
+
+
+def counters(
+    programs: Programs, entries: list[Entry], book: Book, facts: Facts
+) -> tuple[set[tuple[str, Key]], set[str]]:
+    """Return the counters of rules that these events may change, by member; and the earnings they may reprice."""
+    wanted: set[tuple[str, Key]] = set()
+    if programs.remember:
+        for entry in entries:
+            event = event_of(entry)
+            if entry.member:
+                owner = book.account(entry.member).member
+                wanted |= {(owner, key) for key in programs.at(event.occurred_at).keys(event)}
+    repriced = set()
+    for fact in origins(programs, entries, facts):
+        earning = book.earning(fact)
+        program = programs.pinned(earning.program_version) if earning else None
+        if earning is None or program is None or not program.remembers or fact.endswith((FRIEND, REFERRER)):
+            continue
+        repriced.add(fact)
+        owner = book.account(earning.member).member
+        wanted |= {
+            (owner, key)
+            for rule, wallet in earning.lines
+            for key in program.counted(rule, {wallet: 0}, earning.occurred_at, 0)
+        }
+    return wanted, repriced
+
+
+def keys(programs: Programs, entries: list[Entry]) -> set[str]:
+    """Return the idempotency keys that posting these events may use."""
+    facts = [event_of(entry).fact for entry in entries]
+    again = [_again(entry) for entry in entries]
+    return {
+        *(merge_key(entry) for entry in entries if isinstance(entry.canonical, MemberMerged)),
+        *(earn_key(fact + side) for fact in facts for side in _sides(programs)),
+        *(settle_key(fact + side) for fact in [*facts, *again] for side in _sides(programs)),
     }
 
 
-def keys(entries: list[Entry]) -> set[str]:
-    """Return the idempotency keys that posting these events may use."""
-    facts = [event_of(entry).fact for entry in entries]
-    merges = {merge_key(entry) for entry in entries if isinstance(entry.canonical, MemberMerged)}
-    return (
-        merges
-        | {earn_key(fact) for fact in facts}
-        | {settle_key(fact) for fact in [*facts, *(_again(entry) for entry in entries)]}
-    )
+def referred(programs: Programs, entries: list[Entry]) -> tuple[set[str], set[str]]:
+    """Return the members whom somebody may have brought, and the codes that these events tell."""
+    friends: set[str] = set()
+    codes: set[str] = set()
+    for entry in entries if programs.refer else ():
+        event = event_of(entry)
+        referral = programs.at(event.occurred_at).referral
+        if referral is None or entry.member is None:
+            continue
+        if event.name in referral.claims or event.name == referral.entry.converts.trigger:
+            friends.add(entry.member)
+            with suppress(PricingError):  # it parks the event when its turn comes
+                codes.add(referral.code_in(event))
+    return friends, codes - {""}
 
 
 def wanted(entries: list[Entry], facts: Facts) -> Scope:
@@ -166,7 +401,8 @@ def _earn(step: Step, entry: Entry) -> None:
         entry.witness(told)
         step.learn(entry, told)
         return
-    if event.name not in step.program.triggers:
+    buying = _bought(entry)
+    if event.name not in (program := step.programs.at(event.occurred_at)).triggers:
         entry.reason = f"no rule earns on {event.name}"
     elif entry.member is None and step.directory.find(entry.connection, event.member):
         # Whoever it is proves so later in this very transaction, which comes first.
@@ -176,17 +412,148 @@ def _earn(step: Step, entry: Entry) -> None:
         step.directory.leave_hints(entry.connection, event.member, entry.id)
         entry.state, entry.reason = "unassigned", "nobody can be found for it yet"
         return
-    elif not step.book.earn(
-        entry.member,
+    else:
+        _price(step, entry, program, entry.member, buying)
+    if buying:
+        step.activity.purchase(buying)
+    step.learn(entry, event.fact)
+
+
+def _price(step: Step, entry: Entry, program: Program, member: str, buying: Purchase | None) -> None:
+    """Post what the programme gives for an event, and remember what it counts."""
+    event = event_of(entry)
+    about = step.about(member, event.occurred_at, buying)
+    owner = step.book.account(member).member  # of the counters: who was merged has none any more
+    used = step.usage.of(owner, program.keys(event))
+    priced = program.price(event, about, used)
+    brought = _brought(step, entry, program, about)
+    before = len(step.book.posted)
+    posted = step.book.earn(
+        member,
         fact=event.fact,
-        awards=step.program.price(event, step.about(entry.member)),
+        awards=priced.awards,
         occurred_at=event.occurred_at,
         cause=entry,
         amounts=amounts_of(event),
         data=journal.plain(event),
+        version=program.hash,
+    )
+    if posted is None:
+        nothing = _why_nothing(program.price(event, about, used, trace=True).trace)
+        entry.reason = f"{entry.reason}; {nothing}" if entry.reason else nothing
+    elif len(step.book.posted) == before:
+        return  # it was posted, and counted, before
+    else:
+        step.tiers.counted(member, event.occurred_at, points=_by_wallet(priced.awards))
+    if posted is not None and (sharing := program.shares_facts(event.name)) and not event.same_as:
+        entry.reason = (
+            f"it names no other fact; if {' or '.join(sorted(sharing))} tells of it too, both earn:"
+            " give its mapping a same_as"
+        )
+    if posted is not None and program.pins(event.name):
+        reads = program.reads_of_member(event.name)
+        facts = about if reads is None else {name: about[name] for name in reads & about.keys()}
+        step.usage.pin(event.fact, Pin(facts, used))
+    _remember(step, entry, owner, priced)
+    if brought:
+        _reward_both(step, entry, program, brought)
+
+
+def _brought(step: Step, entry: Entry, program: Program, about: Mapping[str, Any]) -> Claimed | None:
+    """Return the referral that an event converts; note the code it tells, and what speaks against it."""
+    event, referral = event_of(entry), program.referral
+    if referral is None or entry.member is None:
+        return None
+    if code := referral.code_in(event):
+        entry.reason = step.referrals.claim(entry.member, code, event.occurred_at)
+    claimed = step.referrals.claimed(entry.member)
+    if claimed is None or not referral.converts(event, about, claimed.claimed_at):
+        return None
+    ref = step.referrals.about(claimed, step.directory.card, event.occurred_at)
+    if reason := referral.refused(event, about, ref):
+        step.referrals.decide(claimed, reason=reason, at=event.occurred_at, fact=event.fact)
+        return None
+    return claimed
+
+
+def _reward_both(step: Step, entry: Entry, program: Program, claimed: Claimed) -> None:
+    """Post what a friend and who brought them get: both in this transaction, or none."""
+    event, referral = event_of(entry), program.referral
+    assert referral is not None, "it converted"
+    sides = (
+        (FRIEND, "friend", claimed.friend, claimed.referrer),
+        (REFERRER, "referrer", claimed.referrer, claimed.friend),
+    )
+    for suffix, role, member, other in sides:
+        side = getattr(referral.entry, role)
+        if side is not None:
+            awards = referral.awards(side, f"referral_{role}", program, event.occurred_at)
+            step.tiers.counted(member, event.occurred_at, points=_by_wallet(awards))
+            step.book.earn(
+                member,
+                fact=event.fact + suffix,
+                awards=awards,
+                occurred_at=event.occurred_at,
+                cause=entry,
+                data={"referral": suffix, "of": event.fact},
+                version=program.hash,
+            )
+        told = {"id": claimed.id, "role": role, "other": other}
+        step.happened.append(
+            Happening(id=new_id(), trigger="referral.converted", member=member, data=told, event=entry.id)
+        )
+    step.referrals.decide(claimed, reason="", at=event.occurred_at, fact=event.fact)
+
+
+def _remember(step: Step, entry: Entry, member: str, priced: Priced) -> None:
+    if priced.counts:
+        step.usage.add(member, priced.counts)
+    step.happened += [
+        Happening(id=new_id(), trigger=reached.trigger, member=member, data=reached.data, event=entry.id)
+        for reached in priced.reached
+    ]
+
+
+def _why_nothing(trace: list[Tried]) -> str:
+    """Return why an event earned nothing, as far as it fits: its counters and facts are different ones later."""
+    said = "; ".join(f"{tried.rule}: {tried.said}" for tried in trace)
+    reason = f"no rule gives points for it: {said}" if said else "no rule gives points for it"
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 3]}..."
+
+
+def _by_wallet(awards: Iterable[Award]) -> dict[str, int]:
+    points: dict[str, int] = {}
+    for award in awards:
+        points[award.wallet] = points.get(award.wallet, 0) + award.points
+    return points
+
+
+def _bought(entry: Entry) -> Purchase | None:
+    """Return the purchase an event tells of; an invoice that is paid is one too. None of test mode, or of nobody."""
+    event, amounts = event_of(entry), amounts_of(event_of(entry))
+    if (
+        amounts is None
+        or entry.member is None
+        or event.test
+        or not isinstance(event, PurchasePaid | InvoicePaid)
     ):
-        entry.reason = "no rule gives points for it"
-    step.learn(entry, event.fact)
+        return None
+    categories: dict[str, int] = {}
+    for line in event.order.lines if isinstance(event, PurchasePaid) else ():
+        if line.category:
+            categories[line.category] = categories.get(line.category, 0) + line.net_minor
+    net, gross, currency = amounts
+    return Purchase(
+        event.fact,
+        entry.member,
+        event.occurred_at,
+        currency,
+        net,
+        gross,
+        net,
+        entry.id,
+        categories=categories,
+    )
 
 
 def _win(step: Step, entry: Entry) -> None:
@@ -254,8 +621,38 @@ def _earning(step: Step, entry: Entry) -> Earning | None:
         return None
     if earning is None:
         entry.reason = f"{posted} earned nothing"
+        _lower(step, entry, posted)
         step.learn(entry, event.fact)
     return earning
+
+
+def _lower(step: Step, entry: Entry, fact: str) -> None:
+    """Let a purchase that earned nothing be worth what is left of it: what was spent counts elsewhere too."""
+    bought, source = step.activity.bought(fact), entry.connection
+    if bought is None:
+        return
+    match event_of(entry):
+        case PurchaseRefunded(refund=told):
+            if told.currency != bought.currency:
+                raise PricingError(
+                    f"refund {told.id} is in {told.currency}, but {fact} was paid in {bought.currency}"
+                )
+            step.activity.note(
+                Told(fact, source, told.id, told.gross_minor, told.net_minor, told.total, entry.id)
+            )
+        case PurchaseCancelled():
+            step.activity.note(
+                Told(
+                    fact, source, CANCELLED, bought.gross_minor, bought.net_minor, total=False, event=entry.id
+                )
+            )
+        case PurchaseReinstated():
+            step.activity.forget(fact, source, CANCELLED)
+    _leave(step, fact, refunds.left_of(bought, step.activity.told(fact)))
+
+
+def _leave(step: Step, fact: str, left: Left) -> None:
+    step.activity.refunded(fact, left_minor=half_up(left.net), stands=not left.cancelled)
 
 
 def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
@@ -263,17 +660,50 @@ def _settle(step: Step, entry: Entry, earning: Earning, fact: str = "") -> None:
     event = event_of(entry)
     entry.member = earning.member
     program = step.programs.pinned(earning.program_version)
+    pin = step.usage.pinned(earning.fact) or Pin(step.about(earning.member), {})
+    keep = refunds.keep(program, earning, pin.member, pin.usage)
+    kept = {at: line.kept for at, line in earning.lines.items()}
+    counts: dict[Key, Used] = {}
+    if program.remembers:
+        keys = [key for at in kept for key in program.counted(at[0], {at[1]: 0}, earning.occurred_at, 0)]
+        used = step.usage.of(step.book.account(earning.member).member, keys)
+        keep, counts = refunds.within(program, kept, keep, used, earning.occurred_at)
     posted = step.book.settle_refunds(
         earning.fact,
-        refunds.keep(program, earning, step.about(earning.member)),
+        keep,
         fact=fact or event.fact,
         occurred_at=event.occurred_at,
         cause=entry,
         data=journal.plain(event),
     )
+    if step.programs.refer:
+        _settle_referral(step, entry, earning, fact or event.fact)
     if posted is None:
         entry.reason = f"{earning.fact} keeps its points"
+    elif counts:
+        step.usage.add(step.book.account(earning.member).member, counts)
+    for (_, wallet), line in earning.lines.items():
+        difference = line.kept - kept[line.rule, wallet]
+        step.tiers.counted(earning.member, earning.occurred_at, points={wallet: difference})
+    _leave(step, earning.fact, refunds.left_of(earning, earning.refunds.values()))
     step.learn(entry, fact or event.fact)
+
+
+def _settle_referral(step: Step, entry: Entry, earning: Earning, fact: str) -> None:
+    """Take back from both sides of a referral when nothing is left of the purchase that converted it."""
+    left = refunds.left_of(earning, earning.refunds.values())
+    gone = left.cancelled or not left.gross
+    for side in (FRIEND, REFERRER):
+        linked = step.book.earning(earning.fact + side)
+        if linked is not None:
+            step.book.settle_refunds(
+                linked.fact,
+                {} if gone else linked.given,
+                fact=fact + side,
+                occurred_at=event_of(entry).occurred_at,
+                cause=entry,
+                data=journal.plain(event_of(entry)),
+            )
 
 
 def _spent_on(step: Step, entry: Entry) -> str:
@@ -336,6 +766,9 @@ def _profile(step: Step, entry: Entry) -> None:
     if entry.member is None:
         entry.reason = "the programme enrols nobody by this"
         return
+    told = getattr(event_of(entry), "attributes", {}).get("birthday")
+    if told and (day := birthdays.parse(str(told))):
+        step.birthdays[entry.member] = day
     _earn(step, entry)
 
 
@@ -364,8 +797,10 @@ def _merge(step: Step, entry: Entry) -> None:
 def _merge_members(step: Step, entry: Entry, gone: str, kept: str) -> None:
     key, reason = merge_key(entry), "one customer at the platform"
     step.book.merge(gone, kept, key=key, actor=entry.connection, reason=reason, cause=entry)
-    owners.merge(step.book.connection, gone, kept)
+    step.activity.merge(gone, kept)
+    step.tiers.merge(gone, kept, Cause(key, step.book.now, event=entry.id))
     step.directory.merge(gone, kept, key=key, event_id=entry.id, actor=entry.connection, reason=reason)
+    step.merged.append((gone, kept))
 
 
 def _erase(step: Step, entry: Entry) -> None:
@@ -378,7 +813,7 @@ def _erase(step: Step, entry: Entry) -> None:
         source=entry.connection,
         event=entry.id,
     )
-    step.wishes.append(wish)
+    step.erasures.append(wish)
     who = f"member {entry.member}" if entry.member else "what is kept of somebody who is no member"
     entry.reason = f"{who} is erased from {wish.due_at:%Y-%m-%d %H:%M} UTC on"
     step.learn(entry, event.fact)
@@ -410,6 +845,33 @@ def _consent(step: Step, entry: Entry) -> None:
     step.learn(entry, event.fact)
 
 
+def _decide(step: Step, entry: Entry) -> None:
+    """Somebody pressed a button. Who it was is known by the connection's name and their id there."""
+    event = cast("ApprovalDecided", entry.canonical)
+    if told := step.facts.told([event.fact]):
+        entry.witness(told)
+        return
+    decision, actor = event.decision, f"{entry.connection}:{event.decision.user}"
+    try:
+        done = decide(step, decision.approval, approved=decision.approved, actor=actor, event=entry.id)
+    except Refused as refused:
+        entry.reason = f"refused: {refused}"
+        step.replies.append((entry, f"Not done: {refused}.", False))
+    else:
+        entry.member = done.member
+        verb = "Approved" if decision.approved else "Rejected"
+        lapsed = f" Not possible any more: {done.reason}." if done.state == "lapsed" else ""
+        entry.reason = f"{verb.lower()} by {actor}: {done.state}"
+        step.replies.append((entry, f"{verb} by {actor}: {done.summary}{lapsed}", True))
+    step.learn(entry, event.fact)
+
+
+def decisions(entries: list[Entry]) -> set[str]:
+    """Return what these events name as approvals to be decided."""
+    decided = (event for entry in entries if isinstance(event := event_of(entry), ApprovalDecided))
+    return {event.decision.approval for event in decided}
+
+
 def _note(_step: Step, entry: Entry) -> None:
     entry.reason = "noted"
 
@@ -426,7 +888,7 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "member.erased": _erase,
     "consent.changed": _consent,
     "command.received": _note,
-    "approval.decided": _note,
+    "approval.decided": _decide,
     "redemption.requested": _redeem,
 }
 """Every other event earns what the programme's rules give for it."""

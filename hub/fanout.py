@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from hub.hub import Hub
 
 
+REPLY = "respond"
+"""The action of connectors that answers a command or a button."""
+
 Balances = Mapping[str, Mapping[str, int]]
 """Member -> bucket -> points of the first spendable wallet."""
 
@@ -67,16 +70,45 @@ def fan_out(
     return len(deliveries)
 
 
+def reply(hub: Hub, tx: sa.Connection, replies: Sequence[tuple[Entry, str, bool]]) -> int:
+    """Answer people where they pressed something, if their platform has an address for it; return how many.
+
+    Args:
+        hub: where.
+        tx: the transaction that did, or refused, what they asked for.
+        replies: (the entry, what to say, whether it takes the place of what they pressed).
+    """
+    answers = []
+    for entry, text, done in replies:
+        decision = getattr(entry.canonical, "decision", None)
+        url, connection = decision.reply_url if decision else "", hub.connections.get(entry.connection)
+        if url and connection and REPLY in connection.connector.actions:
+            answers.append(
+                Delivery(
+                    connection=entry.connection,
+                    action=REPLY,
+                    params={"url": url, "text": text, "replace_original": done},
+                    dedupe=f"{entry.id}:{REPLY}",
+                    event=entry.id,
+                    created_at=hub.clock(),
+                )
+            )
+    outbox.add(tx, answers)
+    return len(answers)
+
+
 def _occasions(
-    posted: Iterable[Posted], entries: Sequence[Entry], happenings: Iterable[Happening]
+    posted: Sequence[Posted], entries: Sequence[Entry], happenings: Iterable[Happening]
 ) -> Iterator[Occasion]:
     by_id = {entry.id: entry for entry in entries}
+    by_posting = {posting.id: posting for posting in posted}
     for posting in posted:
         triggers = (LEDGER_TRIGGERS[posting.kind], "points.changed")
         yield Occasion(posting.id, triggers, posting.member, posting, by_id.get(posting.event or ""))
     for happening in happenings:
         entry = by_id.get(happening.event or "")
-        yield Occasion(happening.id, (happening.trigger,), happening.member, None, entry, happening)
+        posting_of = by_posting.get(happening.posting or "")
+        yield Occasion(happening.id, (happening.trigger,), happening.member, posting_of, entry, happening)
     for entry in entries:
         if entry.state == "done" and entry.member and entry.canonical:
             yield Occasion(entry.id, (entry.canonical.name,), entry.member, None, entry)
@@ -134,7 +166,7 @@ def _about(
             **directory.card(occasion.member),
             "balance": balance["active"],
             "pending": balance["pending"],
-            "tier": "",
+            "tier": hub.programs.current.level(directory.tier(occasion.member)),
         },
         "points": posted.points.get(wallet, 0) if posted else 0,
         "posting": {"id": posted.id, "kind": posted.kind, "key": posted.key} if posted else {},

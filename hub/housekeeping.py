@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 import structlog
 
-from hub import inbox, journal, ledger, outbox, people, redeeming, rewards, upkeep
+from hub import desk, inbox, journal, ledger, outbox, people, redeeming, rewards, upkeep
+from hub.calendar import come_round
 from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
@@ -33,9 +34,12 @@ def sweep(hub: Hub) -> int:
         hub.reload_if_changed()
         + settle_due(hub)
         + end_rewards(hub)
+        + come_round(hub)
         + wake_missed(hub)
         + hear(hub)
         + erase_due(hub)
+        + desk.review(hub, BATCH)
+        + desk.escalate(hub, BATCH)
         + prune(hub)
     )
 

@@ -67,7 +67,7 @@ class Hub:
         self.figures = Figures(self.metrics)
         self.database = Database(config.database, commit_delay_s=commit_delay_s)
         upgrade(self.database)
-        self.programs = Programs(self.database, program)
+        self.programs = Programs(self.database, program, clock)
         self._remember(config.program, program.hash, "program")
         for path in set(config.mappings.values()):
             self._remember(path, mappings[path].version, "mapping")
@@ -177,12 +177,17 @@ class Hub:
             program = load_program(self.config.program)
         except ConfigError:
             return 0  # the last good one stays; `hub check` and `hub doctor` say what is wrong
-        if program.hash == self.programs.current.hash:
+        if program.hash == self.programs.newest.hash:
             return 0
         self._remember(self.config.program, program.hash, "program")
         self.programs.set(program)
         log.info("a programme is in force", action="program_reloaded", file=str(self.config.program))
         return 1
+
+    def alert(self, text: str, dedupe: str) -> Delivery | None:
+        """Return a message to whoever wants to hear of what goes wrong; told once under its name."""
+        found = self._alert("", text)
+        return found and msgspec.structs.replace(found, dedupe=dedupe)
 
     def say(self, connection: str, text: str, *, once: str) -> None:
         """Tell people about a connection, where somebody wants to hear of it; only the first time under `once`."""
@@ -273,6 +278,10 @@ def read_files(path: Path) -> Files:
         Problem(str(path), 0, 0, f"connection {name!r} cannot call out: a package is missing", line)
         for name, entry in config.file.connections.items()
         if entry.outbound and (line := plugins.pip_line(entry.connector))
+    ]
+    warnings += [
+        Problem(str(path), 0, 0, f"nobody may decide as {role!r}", f"add `roles: {{{role}: [staff:ida]}}`")
+        for role in sorted(program.roles - config.file.roles.keys())
     ]
     for used in sorted(set(config.mappings.values())):
         warnings += mappings[used].warnings

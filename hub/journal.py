@@ -31,6 +31,8 @@ from hub.storage import Lookup, Many
 from hub.storage.tables import event, fact, hint, identity
 from hub.values import Posted
 
+CALENDAR = "calendar"
+"""The connection of what comes round by itself; hub.yaml's own names may not be it."""
 FINAL = frozenset({"done", "witness", "ignored"})
 OPEN = ("parked", "waiting", "unassigned")
 REPLAYABLE = (*OPEN, "ready", "ignored")

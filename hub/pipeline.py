@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import sqlalchemy as sa
 import structlog
 
-from hub import effects, inbox, journal, people, rewards
+from hub import birthdays, effects, inbox, journal, people, rewards
+from hub.approvals import Approvals
 from hub.connections import Connection
 from hub.facts import Facts
-from hub.fanout import fan_out
+from hub.fanout import fan_out, reply
 from hub.inbox import Row
 from hub.journal import Entry, Settled
 from hub.ledger import Book
 from hub.members import Directory
 from hub.reading import fetch_and_read, read
+from hub.referrals import Referrals
 from hub.rewards import Rewards, Scope
 from hub.sdk import Answer, Webhook
+from hub.usage import Usage
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -89,7 +92,7 @@ def process(hub: Hub, limit: int = BATCH) -> int:
         hub.tell(settled)
         return len(rows)
 
-    return _isolating(attempt)
+    return isolating(attempt)
 
 
 def catch_up(hub: Hub, limit: int = BATCH) -> int:
@@ -114,7 +117,7 @@ def catch_up(hub: Hub, limit: int = BATCH) -> int:
         hub.tell(settled)
         return len(claimed)
 
-    return _isolating(attempt)
+    return isolating(attempt)
 
 
 def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
@@ -142,38 +145,54 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
 
     # Price and post.
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
-    origins = effects.origins(live, facts)
+    approvals = Approvals.open(tx, effects.decisions(live), now=now, roles=hub.config.file.roles)
+    origins = effects.origins(hub.programs, live, facts)
     wanted = effects.wanted(live, facts)
     needs = rewards.look(tx, wanted)
+    referrals = Referrals.open(tx, *effects.referred(hub.programs, live), now=now)
+    members = effects.members(directory, live) | needs.members | referrals.referrers | approvals.members
     book = Book.open(
         tx,
-        effects.members(directory, live) | needs.members,
+        members,
         now=now,
         program=program,
         origins=origins,
-        keys=effects.keys(live) | needs.keys,
+        keys=effects.keys(hub.programs, live) | needs.keys | approvals.keys(),
         holds=needs.holds,
         spent=needs.spent,
     )
+    referrals.lock()
     directory.note_gone(earned.member for name in origins if (earned := book.earning(name)))
+    directory.facts(referrals.people)
     step = effects.Step(hub.programs, book, facts, directory)
+    step.referrals = referrals
+    step.usage = Usage.open(tx, *effects.counters(hub.programs, live, book, facts))
+    step.approvals = approvals
+    step.prepare(live, members)
     step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
     step.rewards.orders.tell(effects.sold(live, wanted))
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
     book.flush(tx)
+    step.flush(tx)
     step.rewards.flush(tx)
+    step.usage.flush()
+    referrals.flush()
+    birthdays.remember(tx, step.birthdays)
+    for gone, kept in step.merged:
+        people.take_along(tx, gone, kept)
     directory.flush()
     journal.write(tx, entries)
     journal.wake_waiting(tx, step.learnt, now)
-    people.request(tx, step.wishes, now)
+    people.request(tx, step.erasures, now)
     if directory.anybody_erased:
         people.note_bodies(tx, journal.forgotten(tx, [*given, *entries]))
 
     # Fan out.
-    happened = [*step.happened, *step.rewards.happened, *directory.happened]
+    happened = [*step.happenings, *step.rewards.happened, *directory.happened]
     told = fan_out(hub, tx, directory, book, entries=live, happenings=happened)
+    told += reply(hub, tx, step.replies)
     return Settled(entries, book.posted, told)
 
 
@@ -201,7 +220,7 @@ Settle = Callable[["Hub", sa.Connection, Sequence[Entry]], Settled]
 T = TypeVar("T")
 
 
-def _isolating(attempt: Callable[[Settle], T]) -> T:
+def isolating(attempt: Callable[[Settle], T]) -> T:
     """Run a transaction over a batch; where one event breaks it, run it again with each event apart."""
     try:
         return attempt(settle)

@@ -19,6 +19,7 @@ from hub.ids import new_id
 from hub.inbox import StoredRow
 from hub.journal import Entry
 from hub.mapping import Ignored
+from hub.rules import refunds
 from hub.sdk import Malformed, MappingError, Rejected, SourceEvent, TryLater
 from hub.sdk.events import Event
 
@@ -87,6 +88,9 @@ def fetch_and_read(hub: Hub, claims: Sequence[sa.Row[Any]], rows: Mapping[int, S
 def read_again(hub: Hub, claim: sa.Row[Any], row: StoredRow | None) -> list[Entry]:
     """Return the entries of one journal row that is due, its record fetched where it must be."""
     entry = _claimed(claim)
+    if claim.connection == journal.CALENDAR:
+        entry.canonical, entry.member = refunds.restored(claim.data, claim.fact), claim.member
+        return [entry]
     connection = hub.connections.get(claim.connection)
     if row is None or row.webhook is None or connection is None:
         entry.park("its webhook can no longer be read")

@@ -19,6 +19,7 @@ class Award(msgspec.Struct, frozen=True, kw_only=True):
         wanted: what the rule gives before caps; `points` is what is left of it, zero or more.
         available_at: when pending points become active.
         expires_at: the first instant at which they can no longer be spent; None is never.
+        lines: (order line, its part of the points), where the rule counts lines.
     """
 
     rule: str
@@ -27,6 +28,7 @@ class Award(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     available_at: datetime
     expires_at: datetime | None = None
+    lines: tuple[tuple[str, int], ...] = ()
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
         id: a UUID of the row it is about or of its own; makes what is told of it unique.
         trigger: a key of `HAPPENINGS`.
         data: what expressions read of it, under the word that `HAPPENINGS` has: `tier.to`, `voucher.code`.
+        posting: of the same transaction that brought it about; what is told shows it.
     """
 
     id: str
@@ -43,6 +46,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     data: dict[str, Any] = {}
     event: str | None = None
+    posting: str | None = None
 
 
 CHANNELS = ("email", "sms", "whatsapp", "push", "chat", "phone", "post")
@@ -123,6 +127,7 @@ HAPPENINGS: dict[str, str] = {
     "approval.requested": "approval",
     "approval.approved": "approval",
     "approval.rejected": "approval",
+    "approval.overdue": "approval",
     "redemption.held": "redemption",
     "redemption.confirmed": "redemption",
     "redemption.released": "redemption",

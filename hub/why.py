@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from hub import inbox
 from hub.connections import Connection
 from hub.mapping import FieldReport, explain
+from hub.rules import Used, refunds
 from hub.sdk import HubError
 from hub.storage import Database
-from hub.storage.tables import award, earning, event, fact, leg, lot, outbox, posting, version
+from hub.storage.tables import award, earning, event, fact, leg, lot, outbox, pinned, posting, version
 from hub.trying import counted, source_again, uuid_of
+from hub.versions import stored
 
 
 class Known(Protocol):
@@ -102,19 +104,20 @@ def _event(hub: Known, tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
     yield Line(1, f"it happened {_time(row.occurred_at)} and reached us {_time(row.received_at)}")
     with hub.database.read_inbox() as inbox_tx:
         facts = inbox.facts_of(inbox_tx, row.inbox_id)
-        stored = next(iter(inbox.get(inbox_tx, [row.inbox_id])), None)
+        webhook = next(iter(inbox.get(inbox_tx, [row.inbox_id])), None)
     if facts is not None:
-        gone = "" if stored and stored.webhook else "; its body is past its retention"
+        gone = "" if webhook and webhook.webhook else "; its body is past its retention"
         yield Line(
             1,
             f"webhook {facts.id}: {facts.size:,} bytes, {facts.verdict}, delivery {facts.delivery_id},"
             f" SHA-256 {facts.body_hash.hex()[:16]}{gone}",
         )
+    yield from _priced(tx, row)
     if row.mapping_version is None:
         return
     yield Line(1, _file(tx, row.mapping_version) + (f": {row.name}, fact {row.fact}" if row.name else ""))
     connection = hub.connections.get(row.connection)
-    source = source_again(connection, stored, row) if connection else None
+    source = source_again(connection, webhook, row) if connection else None
     if connection is None or source is None:
         return
     for rule in explain(counted(tx, row.mapping_version, connection), source, row.connection):
@@ -124,6 +127,31 @@ def _event(hub: Known, tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
                 2,
                 f"line {field.line}: {field.path} = {_said(field)}   ({' '.join(field.expression.split())})",
             )
+
+
+def _priced(tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
+    """Account for what every rule of the programme made of an event that earned.
+
+    It is priced again from what is stored: the event, the version of the programme, and what was read of the
+    member and the counters. An event that earned nothing tells why in its own reason.
+    """
+    posted = sa.select(posting.c.program_version).where(
+        posting.c.event == row.id, posting.c.kind == "earn", posting.c.reverses.is_(None)
+    )
+    digest = tx.scalar(posted.limit(1))
+    if digest is None or row.data is None:
+        return
+    kept = tx.execute(sa.select(pinned).where(pinned.c.fact == row.fact)).one_or_none()
+    used = {(name, period): Used(*rest) for name, period, *rest in kept.usage} if kept else {}
+    try:
+        program, canonical = stored(tx, digest), refunds.restored(row.data, row.fact)
+        tried = program.price(canonical, kept.member if kept else {}, used, trace=True).trace
+    except HubError as error:
+        yield Line(1, f"what its rules gave cannot be told any more: {error}")
+        return
+    for each in tried:
+        gave = "does not count" if each.gave is None else f"gives {each.gave:,}"
+        yield Line(2, f"rule {each.rule} {gave}: {each.said}")
 
 
 def _posting(tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:

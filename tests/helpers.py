@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hub import housekeeping, pipeline
+from hub import desk, housekeeping, pipeline
 from hub.hub import Hub, open_hub
 from hub.sdk import Answer, Webhook
 from hub.sending import changed, sample, signed
@@ -74,6 +74,8 @@ class Bench:
                 not pipeline.process(self.hub)
                 + pipeline.catch_up(self.hub)
                 + housekeeping.settle_due(self.hub)
+                + desk.review(self.hub, housekeeping.BATCH)
+                + desk.escalate(self.hub, housekeeping.BATCH)
             ):
                 return
         raise AssertionError("the work does not end")

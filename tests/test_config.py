@@ -251,3 +251,18 @@ def test_secrets_end_and_the_newest_comes_first(write):
     before, after = (datetime(2026, month, 1, tzinfo=UTC) for month in (11, 12))
     assert app.live_secrets(before) == [b"new-secret-2026", SECRET.encode()]
     assert app.live_secrets(after) == [b"new-secret-2026"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        ("", (2.0, 3)),  # the connector's own
+        ("rate: {per_s: 5}", (5.0, 10)),
+        ("rate: {per_s: 0.5, burst: 1}", (0.5, 1)),
+    ],
+)
+def test_a_connector_knows_how_fast_its_platform_may_be_called(write, monkeypatch, rate, expected):
+    monkeypatch.setattr(Loud, "pace", (2.0, 3), raising=False)
+    text = f"public_url: https://points.example.com\nconnections:\n  talk:\n    connector: loud\n    {rate}\n"
+    found = load(write(text)).connections["talk"].rate
+    assert (found.per_s, found.burst) == expected

@@ -10,7 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from hub import __version__
-from hub.cli import events, files, ledger, outbox, people, rewards, sending, upkeep
+from hub.cli import (
+    access,
+    approvals,
+    events,
+    files,
+    ledger,
+    outbox,
+    people,
+    program,
+    rewards,
+    sending,
+    upkeep,
+)
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
 app = typer.Typer(
@@ -127,6 +139,7 @@ app.command("subscribe")(upkeep.subscribe)
 app.command("poll")(upkeep.poll)
 app.command("reconcile")(upkeep.reconcile)
 app.command("why")(events.why)
+app.command("adjust", context_settings={"ignore_unknown_options": True})(approvals.adjust)
 
 
 @app.command()
@@ -152,9 +165,13 @@ for group, name in (
     (rewards.rewards, "rewards"),
     (rewards.vouchers, "vouchers"),
     (rewards.tasks, "tasks"),
+    (approvals.approvals, "approvals"),
     (ledger.ledger, "ledger"),
+    (access.tokens, "tokens"),
     (files.connectors, "connectors"),
     (files.mappings, "mappings"),
+    (program.program, "program"),
+    (program.referrals, "referrals"),
     (ledger.db, "db"),
 ):
     app.add_typer(group, name=name)

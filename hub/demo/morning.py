@@ -313,9 +313,9 @@ MORNING = (
         "10:06",
         "chat",
         "block_actions",
-        "Ines presses Approve on an adjustment",
-        "noted as the decision",
-        {"payload.actions.0.action_ts": slack_time},
+        "Ines presses Approve under a message of last year's hub",
+        "no such approval is known here, so nothing happens",
+        {"payload.actions.0.action_ts": slack_time, "payload.response_url": ""},
     ),
     Step(
         "10:15",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from hub.clock import Clock
@@ -71,6 +72,7 @@ class Outgoing:
             idempotency_key=key,
             now=self._clock(),
             tokens=self.tokens_of(connection),
+            pause=partial(self._pause, session),
         )
 
     def tokens_of(self, connection: Connection) -> Tokens | None:
@@ -105,6 +107,10 @@ class Outgoing:
     def _bucket(self, connection: Connection) -> Bucket:
         with self._lock:
             return self._buckets.setdefault(connection.name, Bucket(connection.rate, self._clock))
+
+    def _pause(self, session: GuardedSession, seconds: float) -> None:
+        session.extend(seconds)
+        self._sleep(seconds)
 
     def _wait(self, bucket: Bucket) -> None:
         if wait_s := bucket.take():

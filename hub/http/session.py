@@ -46,6 +46,10 @@ class GuardedSession(requests.Session):
         self.exchanges = []
         self._deadline = monotonic() + budget_s
 
+    def extend(self, seconds: float) -> None:
+        """Give the task that much more time."""
+        self._deadline += seconds
+
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Say that there is nowhere to go on to."""
         return None

@@ -61,6 +61,7 @@ class Book:
     """A unit of work over some members.
 
     Attributes:
+        connection: inside the transaction.
         now: the present, for all of it.
         program: the current programme.
         posted: what was posted, in order.
@@ -327,14 +328,15 @@ class Book:
         actor: str = "",
         reason: str = "",
         deadline: datetime | None = None,
+        version: str = "",
     ) -> Draft:
-        """Begin a posting by the programme that counts now; of this instant, if nothing else is said."""
+        """Begin a posting by the programme that counts now, of this instant, if nothing else is said."""
         return Draft(
             account,
             kind,
             asked,
             occurred_at=occurred_at or self.now,
-            program_version=self.program.hash,
+            program_version=version or self.program.hash,
             cause=cause,
             reverses=reverses,
             actor=actor,

@@ -26,6 +26,7 @@ def earn(
     cause: Cause,
     amounts: Amounts | None = None,
     data: Mapping[str, Any] | None = None,
+    version: str = "",
 ) -> Posted | None:
     """Post what a fact earns, and what of it has expired already.
 
@@ -33,11 +34,12 @@ def earn(
         book: open for the member and the fact's `earn_key`.
         member: who earns.
         fact: the canonical fact key.
-        awards: priced by the current programme; those without points are left out.
+        awards: as priced; those without points are left out.
         occurred_at: by the source's clock.
         cause: the event that tells of the fact.
         amounts: what the purchase was worth, for its refunds; None where no money was in it.
         data: the canonical event as plain values, without the person. Part of what the key stands for.
+        version: the programme that priced it; the current one by default.
 
     Returns:
         The posting, which is the first one when the fact earned before. None when there are no points: nothing
@@ -55,10 +57,11 @@ def earn(
     if not given:
         return None
     account = book.catch_up(member)
-    draft = book.draft(account, "earn", asked, occurred_at=occurred_at, cause=cause)
+    version = version or book.program.hash
+    draft = book.draft(account, "earn", asked, occurred_at=occurred_at, cause=cause, version=version)
     net, gross, currency = money
     earning = Earning(
-        fact, draft.id, account.member, cause.id, book.program.hash, occurred_at, net, gross, currency, data
+        fact, draft.id, account.member, cause.id, version, occurred_at, net, gross, currency, data
     )  # fmt: skip
     over = []
     for award in given:

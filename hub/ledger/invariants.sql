@@ -385,3 +385,39 @@ FROM outbox
 WHERE state NOT IN ('done', 'replaced', 'withheld', 'dead')
     AND NOT (state = 'ready' AND next_at IS NOT NULL)
     AND NOT (state = 'sending' AND lease_until IS NOT NULL);
+
+-- two_people_decide (24)
+-- What waited for a person was decided by somebody, and never by who asked for it.
+SELECT id AS approval
+FROM approval
+WHERE maker = checker OR (state <> 'requested' AND (checker IS NULL OR decided_at IS NULL));
+
+-- what_was_allowed_is_done (24)
+-- An adjustment or a level that was allowed and applied is in the ledger or in the history of levels, and no other is.
+SELECT approval.id AS approval
+FROM approval
+    LEFT JOIN posting ON posting.key = approval.key
+    LEFT JOIN tier_change ON tier_change.member = approval.member AND tier_change.key = 'approval:' || approval.id
+WHERE (approval.kind = 'adjustment' AND (approval.state = 'applied') <> (posting.id IS NOT NULL))
+    OR (approval.kind = 'tier' AND (approval.state = 'applied') <> (tier_change.id IS NOT NULL));
+
+-- levels_are_their_last_change (27)
+-- A member's level is what its last change made it, and the member's row says the same.
+SELECT member.id AS member, member.tier, member_tier.level, last_change.level AS changed_to
+FROM member
+    LEFT JOIN member_tier ON member_tier.member = member.id
+    LEFT JOIN (
+        SELECT member, level, ROW_NUMBER() OVER (PARTITION BY member ORDER BY recorded_at DESC, id DESC) AS place
+        FROM tier_change
+    ) AS last_change ON last_change.member = member.id AND last_change.place = 1
+WHERE member.tier <> COALESCE(member_tier.level, '') OR COALESCE(member_tier.level, '') <> COALESCE(last_change.level, '');
+
+-- purchases_explain_activity (28)
+-- How many purchases of a member stand is what their sums say.
+SELECT member, SUM(amount) AS excess
+FROM (
+    SELECT member, orders AS amount FROM activity
+    UNION ALL SELECT member, -1 FROM purchase WHERE stands
+) AS both_sides
+GROUP BY member
+HAVING SUM(amount) <> 0;

@@ -85,10 +85,14 @@ def open_lots(connection: sa.Connection, member: str, limit: int = 50) -> list[O
     return [OpenLot(*row) for row in connection.execute(query)]
 
 
-def last_postings(connection: sa.Connection, member: str, limit: int = 10) -> list[Listed]:
-    """Return a member's newest postings, newest first."""
+def last_postings(
+    connection: sa.Connection, member: str, limit: int = 10, *, before: int | None = None
+) -> list[Listed]:
+    """Return a member's newest postings, newest first; `before` is the `seq` of the last one seen."""
     columns = [posting.c[field] for field in Listed.__dataclass_fields__ if field != "points"]
     query = sa.select(*columns).where(posting.c.member == member).order_by(posting.c.seq.desc()).limit(limit)
+    if before is not None:
+        query = query.where(posting.c.seq < before)
     rows = connection.execute(query).all()
     points: dict[str, dict[str, int]] = {row.id: {} for row in rows}
     changed = (

@@ -299,6 +299,11 @@ def settle_key(fact: str) -> str:
     return f"settle:{fact}"
 
 
+def adjust_key(name: str) -> str:
+    """Return the idempotency key of an adjustment that whoever asks for it has named."""
+    return f"adjust:{name}"
+
+
 def hold_id(key: str) -> str:
     """Return the id of the hold that is made under a key: the same on every machine, for the chain seals it."""
     return str(uuid5(NAMESPACE_URL, f"hold:{key}"))

@@ -11,14 +11,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
 from hub.ledger.chain import START, Sealed, cause_name, side
 from hub.ledger.records import hold_id
 from hub.storage import Database, Lookup
-from hub.storage.tables import PROGRAMME, Id, award, event, hold, leg, lot, lot_move, member, posting, to_us
+from hub.storage.tables import (
+    PROGRAMME,
+    Id,
+    Instant,
+    award,
+    event,
+    hold,
+    leg,
+    lot,
+    lot_move,
+    member,
+    posting,
+    to_us,
+)
 
 CHAIN = 19
 """The number of the invariant that the hash chain is."""
@@ -138,20 +151,27 @@ def _us(column: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
     return sa.type_coerce(column, sa.BigInteger).label(column.name)
 
 
-_TIMES = ("occurred_at", "posted_at")
+def _text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """Return an id as text already from the database: the driver would make a UUID of it, and we a text of that."""
+    return sa.cast(column, sa.Text).label(column.name)
+
+
+def _sealed(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    if isinstance(column.type, Instant):
+        return _us(column)
+    return _text(column) if column.name in {"id", "member", "reverses", "event"} else column
+
+
 _POSTINGS = (
     sa.select(
-        *(_us(column) if column.name in _TIMES else column for column in posting.c),
+        *map(_sealed, posting.c),
         _EARNING.c.key.label("reverses_key"),
         event.c.connection,
         event.c.source_id,
         event.c.part,
-        member.c.seq.label("member_seq"),
-        member.c.head,
     )
     .outerjoin(_EARNING, _EARNING.c.id == posting.c.reverses)
     .outerjoin(event, event.c.id == posting.c.event)
-    .outerjoin(member, member.c.id == posting.c.member)
     .order_by(posting.c.member, posting.c.seq)
     .limit(PAGE)
 )
@@ -176,10 +196,16 @@ class _Chains:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.members = 0
-        self._last: sa.Row[Any] | None = None
+        self._last: Any = None
+        self._heads: dict[str, tuple[int, bytes]] = {}
 
     def check(self, connection: sa.Connection, page: Sequence[Any]) -> None:
         parts = _Parts(connection, page)
+        # Not joined to the page: PostgreSQL would walk through all members before it, page by page.
+        heads = {row.id: (row.seq, row.head) for row in _HEADS(connection, {row.member for row in page})}
+        if self._last is not None and self._last.member not in heads:
+            self.end()
+        self._heads = heads
         for row in page:
             if self._last is None or self._last.member != row.member:
                 self.end()
@@ -196,14 +222,10 @@ class _Chains:
     def end(self) -> None:
         """The member's chain is over: it has to end where the member's row says."""
         last, self._last = self._last, None
-        if (
-            last is not None
-            and last.member_seq is not None
-            and (last.seq, last.hash) != (last.member_seq, last.head)
-        ):
-            self._find(
-                last, f"the chain ends here, the member's row says posting {last.member_seq} or another hash"
-            )
+        head = self._heads.get(last.member) if last is not None else None
+        if head is not None and (last.seq, last.hash) != head:
+            said = f"the chain ends here, the member's row says posting {head[0]} or another hash"
+            self._find(last, said)
 
     def _find(self, row: sa.Row[Any], sentence: str) -> None:
         if len(self.findings) < MOST:
@@ -270,26 +292,31 @@ def _by_posting(rows: list[Any]) -> dict[str, list[Any]]:
 
 # Each with the posting first, and what is sealed of it in the order in which it is sealed.
 _LEGS = Lookup(
-    sa.select(leg.c.posting, leg.c.n, leg.c.owner, leg.c.wallet, leg.c.bucket, leg.c.delta).order_by(
-        leg.c.posting, leg.c.n
-    ),
+    sa.select(
+        _text(leg.c.posting), leg.c.n, _text(leg.c.owner), leg.c.wallet, leg.c.bucket, leg.c.delta
+    ).order_by(leg.c.posting, leg.c.n),
     leg.c.posting,
 )
 _AWARDS = Lookup(
     sa.select(
-        award.c.posting, award.c.n, award.c.rule, award.c.wallet, award.c.wanted, award.c.points
+        _text(award.c.posting), award.c.n, award.c.rule, award.c.wallet, award.c.wanted, award.c.points
     ).order_by(award.c.posting, award.c.n),
     award.c.posting,
 )
 _LOTS = Lookup(
     sa.select(
-        lot.c.posting, lot.c.name, lot.c.wallet, lot.c.amount, _us(lot.c.available_at), _us(lot.c.expires_at)
+        _text(lot.c.posting),
+        lot.c.name,
+        lot.c.wallet,
+        lot.c.amount,
+        _us(lot.c.available_at),
+        _us(lot.c.expires_at),
     ),
     lot.c.posting,
 )
 _MOVES = Lookup(
     sa.select(
-        lot_move.c.posting,
+        _text(lot_move.c.posting),
         lot_move.c.n,
         sa.func.coalesce(lot.c.name, "").label("name"),
         lot_move.c.bucket,
@@ -299,4 +326,5 @@ _MOVES = Lookup(
     .order_by(lot_move.c.posting, lot_move.c.n),
     lot_move.c.posting,
 )
-_HOLDS = Lookup(sa.select(hold.c.posting, _us(hold.c.deadline)), hold.c.id)
+_HEADS = Lookup(sa.select(_text(member.c.id), member.c.seq, member.c.head), member.c.id)
+_HOLDS = Lookup(cast("sa.Select[Any]", sa.select(_text(hold.c.posting), _us(hold.c.deadline))), hold.c.id)

@@ -63,6 +63,7 @@ class Directory:
         self._said: list[tuple[Word, Key | None]] = []
         self._ids: dict[str, dict[str, str]] = {}
         self._contacts: dict[str, dict[str, str]] = {}
+        self._tiers: dict[str, str] = {}
         self._new_members: list[dict[str, Any]] = []
         self._new_identities: list[dict[str, Any]] = []
         self._told: dict[tuple[str, str], dict[str, Any]] = {}
@@ -237,9 +238,10 @@ class Directory:
         return bool(keys)
 
     def facts(self, members: Iterable[str]) -> None:
-        """Read ids, contacts and consents of `members`, for `card`, after `flush`. Three queries in all."""
-        members = list(members)
-        if unread := [m for m in members if m not in self._consents]:
+        """Read ids, contacts, consents and levels of `members`, for `card`, after `flush`. Four queries in all."""
+        members = set(members)
+        self._tiers |= {row.id: row.tier for row in _TIERS(self._connection, members - self._tiers.keys())}
+        if unread := members - self._consents.keys():
             self._consents |= consents(self._connection, unread)
         wanted = [m for m in members if m not in self._ids]
         if not wanted:
@@ -250,6 +252,10 @@ class Directory:
             self._ids[row.member][row.source] = row.value
         for row in _CONTACTS(self._connection, wanted):
             self._contacts[row.member][row.kind] = row.value
+
+    def tier(self, member_id: str) -> str:
+        """Return the level that was written down for a member; empty for who never rose. Call `facts` first."""
+        return self._tiers.get(member_id, "")
 
     def allows(self, member_id: str, channel: str) -> bool:
         """Return whether a member may be sent offers on a channel. Call `facts` first."""
@@ -386,6 +392,7 @@ _PROVED = sa.select(identity.c.source, identity.c.value, identity.c.member)
 _KNOWN = Lookup(_PROVED.add_columns(identity.c.origin), identity.c.source, identity.c.value)
 _IDS = Lookup(_PROVED.order_by(identity.c.created_at), identity.c.member)
 _CONTACTS = Lookup(sa.select(contact.c.member, contact.c.kind, contact.c.value), contact.c.member)
+_TIERS = Lookup(sa.select(member.c.id, member.c.tier), member.c.id)
 _NEW_MEMBERS = Many(lambda insert: insert(member))
 _NEW_IDENTITIES = Many(lambda insert: insert(identity))
 _TELL = Many(_tell)

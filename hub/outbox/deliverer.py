@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -22,8 +23,9 @@ from hub.http import Outgoing
 from hub.outbox import breaker as breakers
 from hub.outbox.breaker import Alert
 from hub.outbox.claim import Job, claim, in_turn
+from hub.outbox.gather import Bundle, gather
 from hub.outbox.record import Dead, Outcome, Recorded, record, sweep
-from hub.sdk import Receipt, Rejected, TryLater
+from hub.sdk import Action, Receipt, Rejected, TryLater
 from hub.storage import Database
 
 POLL_S = 1.0
@@ -125,10 +127,11 @@ class Deliverer:
         self._sweep()
         jobs = self._claim()
         made = 0
-        for job in jobs:
-            outcome = self._try(job)
-            made += outcome.verdict != "released"
-            self._settle([outcome])
+        while jobs:
+            bundle, jobs = gather(self._action_of(jobs[0]), jobs[0], jobs[1:])
+            outcomes = self._try(bundle)
+            made += outcomes[0].verdict != "released"
+            self._settle(outcomes)
         return made
 
     # The claiming thread.
@@ -187,22 +190,50 @@ class Deliverer:
 
     def _call_on(self, name: str) -> None:
         while (job := self._jobs[name].get()) is not None:
-            self._outcomes.put(self._try(job))
+            for outcome in self._try(self._bundle(job)):
+                self._outcomes.put(outcome)
 
-    def _try(self, job: Job) -> Outcome:
-        """Perform a job, or give it back: when we stop, its breaker has opened, or its lease is nearly over."""
+    def _bundle(self, job: Job) -> Bundle:
+        """Return a job with what goes together with it of what is in hand."""
+        action = self._action_of(job)
+        if action is None or action.gather is None:
+            return Bundle(job=job, params=job.params)
+        queue = self._jobs[job.connection]
+        waiting: list[Job | None] = []
+        with suppress(Empty):
+            while True:
+                waiting.append(queue.get_nowait())
+        bundle, rest = gather(action, job, [each for each in waiting if each is not None])
+        for each in (*rest, *([None] * waiting.count(None))):  # None says that we stop
+            queue.put(each)
+        return bundle
+
+    def _action_of(self, job: Job) -> Action | None:
+        return self._connections[job.connection].connector.actions.get(job.action)
+
+    def _try(self, bundle: Bundle) -> list[Outcome]:
+        """Perform a call, or give it back: when we stop, its breaker has opened, or a lease is nearly over."""
         now = self._clock()
-        left_s = (job.lease_until - now).total_seconds()
+        rows = [bundle.job, *bundle.others]
+        left_s = (min(each.lease_until for each in rows) - now).total_seconds()
+        job = bundle.job
         if self._stopping.is_set() or job.connection in self._held or left_s < LEAST_S:
-            return Outcome(job=job, verdict="released", at=now)
-        return self._perform(self._connections[job.connection], job, left_s - RECORD_S)
+            return [Outcome(job=each, verdict="released", at=now) for each in rows]
+        connection, budget_s = self._connections[job.connection], left_s - RECORD_S
+        outcome = self._perform(connection, job, bundle.params, budget_s)
+        if bundle.others and outcome.verdict == "rejected":  # perhaps for what another has said
+            alone = self._perform(connection, job, job.params, budget_s)
+            return [alone, *(_alike(outcome, other) for other in bundle.others)]
+        return [outcome, *(_alike(outcome, other) for other in bundle.others)]
 
-    def _perform(self, connection: Connection, job: Job, budget_s: float) -> Outcome:
+    def _perform(
+        self, connection: Connection, job: Job, params: Mapping[str, Any], budget_s: float
+    ) -> Outcome:
         at, began, crash = self._clock(), time.monotonic(), ""
         told: dict[str, Any]
         try:
             here("before send")
-            receipt = _call(connection, job, self._outgoing, budget_s)
+            receipt = _call(connection, job, params, self._outgoing, budget_s)
             here("after send")
             told = {"verdict": "delivered", "remote_id": receipt.remote_id}
         except TryLater as error:
@@ -297,18 +328,32 @@ class Deliverer:
 
 def hand_of(connection: Connection) -> int:
     """Return how many rows of a connection a process leases at once."""
+    most = connection.concurrency * PER_THREAD
+    if any(action.gather for action in connection.connector.actions.values()):
+        return most  # many rows may be one call
     soon = int(connection.rate.burst + connection.rate.per_s * AHEAD_S)
-    return min(connection.concurrency * PER_THREAD, max(1, soon))
+    return min(most, max(1, soon))
 
 
-def _call(connection: Connection, job: Job, outgoing: Outgoing, budget_s: float) -> Receipt:
+def _alike(outcome: Outcome, other: Job) -> Outcome:
+    """Return what became of a row that travelled along: done with the call, or given back untouched."""
+    if outcome.verdict != "delivered":
+        return Outcome(job=other, verdict="released", at=outcome.at)
+    return msgspec.structs.replace(
+        outcome, job=other, elapsed_ms=0, exchanges=[], reason=f"sent together with {outcome.job.id}"
+    )
+
+
+def _call(
+    connection: Connection, job: Job, given: Mapping[str, Any], outgoing: Outgoing, budget_s: float
+) -> Receipt:
     connector = connection.connector
     client = outgoing.client(connection, job.id, budget_s)
     action = connector.actions.get(job.action)
     if action is None:
         raise Rejected(f"{connector.label} has no action {job.action!r}")
     try:
-        params = msgspec.convert(job.params, action.params)
+        params = msgspec.convert(given, action.params)
     except msgspec.ValidationError as error:
         raise Rejected(f"the parameters do not fit {job.action}: {error}") from error
     return connector.perform(job.action, params, client)

@@ -10,7 +10,7 @@ needles     the person's own words, found again in bodies and answers
 from hub.people.erasing import Pending, Wish, call_off, erase, erase_due, note_bodies, pending, request
 from hub.people.exporting import export
 from hub.people.holdings import HOLDINGS, NOTHING
-from hub.people.merging import accept, merge, reject, unmerge
+from hub.people.merging import accept, merge, reject, take_along, unmerge
 
 __all__ = [
     "HOLDINGS",
@@ -27,5 +27,6 @@ __all__ = [
     "pending",
     "reject",
     "request",
+    "take_along",
     "unmerge",
 ]

@@ -126,13 +126,32 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(t.refund, _through(t.refund.c.fact, t.earning, "fact")),
     Holding(t.hold, _by(t.hold.c.member)),
     Holding(t.spent, _through(t.spent.c.posting, t.posting, "id")),
+    Holding(t.member_merge, _either(t.member_merge.c.member, t.member_merge.c.survivor), {"reason": ""}),
+    Holding(t.purchase, _by(t.purchase.c.member)),
+    Holding(t.activity, _by(t.activity.c.member)),
+    Holding(t.member_tier, _by(t.member_tier.c.member)),
+    Holding(t.tier_change, _by(t.tier_change.c.member)),
+    Holding(t.approval, _by(t.approval.c.member), {"reason": ""}),
+    Holding(t.pinned, _through(t.pinned.c.fact, t.earning, "fact")),
+    Holding(t.usage, _by(t.usage.c.owner)),
+    Holding(t.referral_code, _by(t.referral_code.c.member), "rows"),
+    Holding(t.referral, _either(t.referral.c.friend, t.referral.c.referrer)),
+    Holding(t.birthday, _by(t.birthday.c.member), "rows"),
+    # Codes stay good for whoever holds them. A hold nobody can confirm any more ends with its deadline.
     Holding(t.redemption, _by(t.redemption.c.member), {"reason": ""}),
     Holding(t.redemption_step, _through(t.redemption_step.c.redemption, t.redemption, "id")),
     Holding(t.voucher, _by(t.voucher.c.member)),
     Holding(t.voucher_step, _through(t.voucher_step.c.voucher, t.voucher, "id")),
-    # Where a parcel went is told by its number.
-    Holding(t.task, _by(t.task.c.member), {"tracking": "", "reason": ""}),
-    Holding(t.member_merge, _either(t.member_merge.c.member, t.member_merge.c.survivor), {"reason": ""}),
+    Holding(
+        t.task,
+        _by(t.task.c.member),
+        {
+            "state": sa.case((t.task.c.state == "open", "cancelled"), else_=t.task.c.state),
+            "title": "(erased)",
+            "tracking": "",  # where a parcel went is told by its number
+            "reason": journal.FORGOTTEN,
+        },
+    ),
     Holding(t.key_conflict, _through(t.key_conflict.c.posting, t.posting, "id"), "rows"),
 )
 """In the order in which they are exported. The webhooks themselves (`inbox`, `inbox_body`) are found by their events,
@@ -141,6 +160,7 @@ and by looking into them; the names of facts (`fact`) by the events that told th
 WEBHOOKS = ("inbox", "inbox_body", "fact")
 
 NOTHING = (
+    "activation",
     "breaker",
     "cursor",
     "erased",
@@ -152,6 +172,8 @@ NOTHING = (
     "refused_sample",
     "scrub",
     "stock",
+    "api_token",
+    "api_key",
     "upkeep",
     "version",
 )

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from hub import referrals, usage
 from hub.booking import booking
 from hub.ids import new_id
 from hub.ledger import Book
-from hub.members import Directory, proposals
+from hub.members import Directory, activity, proposals
 from hub.members.merging import unmerge as take_apart
 from hub.rewards import owners
 from hub.sdk import HubError
 from hub.storage import Database
 from hub.storage.tables import member
+from hub.tiers import Cause, Tiers
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -30,7 +32,7 @@ def merge(hub: Hub, gone: str, kept: str, *, actor: str, reason: str) -> None:
     """
     key = _key("merge")
     with booking(hub, [gone, kept], keys=[key]) as book:
-        _merge(book, gone, kept, key=key, actor=actor, reason=reason)
+        _merge(hub, book, gone, kept, key=key, actor=actor, reason=reason)
 
 
 def unmerge(hub: Hub, gone: str, *, actor: str, reason: str) -> str:
@@ -45,6 +47,7 @@ def unmerge(hub: Hub, gone: str, *, actor: str, reason: str) -> str:
         book.unmerge(gone, key=key, actor=actor, reason=reason)
         assert done is not None, "what was never merged was refused"
         owners.unmerge(book.connection, gone)
+        activity.move_back(book.connection, gone, done.survivor, hub.programs.current.currency)
         take_apart(book.connection, gone, done.survivor, merged_by=done.key, key=key, now=book.now)
     return done.survivor
 
@@ -71,7 +74,7 @@ def accept(hub: Hub, proposal_id: str, *, actor: str, reason: str, keep: str = "
     key = _key("merge")
     with booking(hub, [gone, kept], keys=[key]) as book:
         _open_proposal(book.connection, proposal_id)  # nobody else has decided it meanwhile
-        _merge(book, gone, kept, key=key, actor=actor, reason=reason or "a proposal was accepted")
+        _merge(hub, book, gone, kept, key=key, actor=actor, reason=reason or "a proposal was accepted")
     return gone, kept
 
 
@@ -86,14 +89,34 @@ def reject(database: Database, proposal_id: str, *, actor: str, reason: str, now
         proposals.decide(tx, proposal_id, "rejected", actor=actor, reason=reason, now=now)
 
 
-def _merge(book: Book, gone: str, kept: str, *, key: str, actor: str, reason: str) -> None:
+def _merge(hub: Hub, book: Book, gone: str, kept: str, *, key: str, actor: str, reason: str) -> None:
     if gone == kept:
         raise HubError("both are one member")
     _check(book.connection, [gone, kept])
     book.merge(gone, kept, key=key, actor=actor, reason=reason)
-    owners.merge(book.connection, gone, kept)
+    program = hub.programs.current
+    activity.move(book.connection, gone, kept, program.currency)
+    levels = Tiers.open(
+        book.connection,
+        [gone, kept],
+        ladder=program.ladder,
+        book=book,
+        since=book.now,
+        currency=program.currency,
+        version=program.hash,
+    )
+    levels.merge(gone, kept, Cause(key, book.now))
+    levels.flush(book.connection)
     directory = Directory.open(book.connection, (), match=(), enrol=False, now=book.now)
     directory.merge(gone, kept, key=key, event_id=None, actor=actor, reason=reason)
+    take_along(book.connection, gone, kept)
+
+
+def take_along(tx: sa.Connection, gone: str, kept: str) -> None:
+    """Let what else is a member's, besides points and identities, be the survivor's: in the transaction that merges."""
+    owners.merge(tx, gone, kept)
+    usage.move(tx, gone, kept)
+    referrals.move(tx, gone, kept)
 
 
 def _key(word: str) -> str:

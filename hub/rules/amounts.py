@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from hub.sdk.events import CATALOGUE, DealWon, Event, InvoicePaid, PurchasePaid
-
-Basis = Literal["net", "gross"]
 
 
 class Amounts(Protocol):
@@ -43,9 +41,9 @@ class Left(NamedTuple):
         """Return the whole worth."""
         return cls(Fraction(amounts.net_minor), Fraction(amounts.gross_minor))
 
-    def of(self, basis: Basis) -> Fraction:
-        """Return the amount a rule counts."""
-        return self.net if basis == "net" else self.gross
+    def of(self, basis: str) -> Fraction:
+        """Return the amount by which a rule measures refunds: gross where it counts that, else net."""
+        return self.gross if basis == "gross" else self.net
 
 
 class _Place(NamedTuple):

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
+from types import new_class
 from typing import Any, Protocol
 
 import msgspec
 
 from hub.rules.amounts import Amounts, Left, half_up
+from hub.rules.counters import NOTHING, Key, Usage, Used
 from hub.rules.program import Program
 from hub.sdk.errors import PricingError
-from hub.sdk.events import Event, model_of
+from hub.sdk.events import CustomEvent, Event, model_of
 
 Points = Mapping[tuple[str, str], int]
 """Points by (rule, wallet)."""
+
+_NO_USAGE: Usage = {}
 
 
 class Told(Protocol):
@@ -56,13 +62,16 @@ class Earned(Amounts, Protocol):
         """The canonical event as plain values, with its name and without the person."""
 
 
-def keep(program: Program, earned: Earned, member: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+def keep(
+    program: Program, earned: Earned, member: Mapping[str, Any], usage: Usage = _NO_USAGE
+) -> dict[tuple[str, str], int]:
     """Return the points each (rule, wallet) of an earning may keep, never more than it gave.
 
     Args:
         program: the version that priced it.
         earned: as the ledger has it, with all that its sources tell about refunds.
-        member: as for `Program.price`.
+        member: as for `Program.price`, as they were when it was priced.
+        usage: the counters as they stood then.
 
     Raises:
         PricingError: the remaining order cannot be priced.
@@ -72,17 +81,52 @@ def keep(program: Program, earned: Earned, member: Mapping[str, Any]) -> dict[tu
     if left == whole:
         return dict(earned.given)
     priced: dict[tuple[str, str], int] = {}
-    if any(program.rules[rule].refund == "recompute" for rule, _ in earned.given) and not left.cancelled:
-        for award in program.price(_restored(earned), member, left):
-            priced[award.rule, award.wallet] = award.points
+    if any(program.measured(rule)[0] == "recompute" for rule, _ in earned.given) and not left.cancelled:
+        for award in program.price(restored(earned.data, earned.fact), member, usage, left).awards:
+            at = award.rule, award.wallet
+            priced[at] = priced.get(at, 0) + award.points
     kept = {}
     for (rule_id, wallet), given in earned.given.items():
-        rule = program.rules[rule_id]
-        before, after = whole.of(rule.basis), left.of(rule.basis)
+        mode, basis = program.measured(rule_id)
+        before, after = whole.of(basis), left.of(basis)
         gone = left.cancelled or (not after and bool(before))
         decide = _NOTHING_LEFT if gone else _SOME_LEFT
-        kept[rule_id, wallet] = decide[rule.refund](given, before, after, priced.get((rule_id, wallet), 0))
+        kept[rule_id, wallet] = decide[mode](given, before, after, priced.get((rule_id, wallet), 0))
     return kept
+
+
+def within(
+    program: Program, before: Points, keep: Points, usage: Usage, at: datetime
+) -> tuple[dict[tuple[str, str], int], dict[Key, Used]]:
+    """Return what may be kept under the caps and budgets as they are now, and what that changes in the counters.
+
+    What goes back makes room. What comes back (a cancellation is taken back) needs room: others may have used it.
+
+    Args:
+        program: the version that priced the earning.
+        before: points each (rule, wallet) keeps now.
+        keep: points each may keep.
+        usage: the counters now.
+        at: when the purchase occurred.
+    """
+    may = {pair: keep.get(pair, 0) for pair in before}
+    used, changes = dict(usage), dict[Key, Used]()
+    for rule in dict.fromkeys(rule for rule, _ in before):
+        pairs = [pair for pair in before if pair[0] == rule]
+        had, has = (max(points[pair] for pair in pairs) for points in (before, may))
+        if has > had:
+            room = program.room(rule, used, at, again=had > 0)
+            for pair in pairs if room is not None else ():
+                may[pair] = min(may[pair], before[pair] + (room or 0))
+            has = max(may[pair] for pair in pairs)
+        wallets = {wallet: may[rule, wallet] - before[rule, wallet] for _, wallet in pairs}
+        if not any(wallets.values()):
+            continue
+        times = (has > 0) - (had > 0)
+        for key, more in program.counted(rule, wallets, at, times).items():
+            used[key] = used.get(key, NOTHING).plus(more)
+            changes[key] = changes.get(key, NOTHING).plus(more)
+    return may, changes
 
 
 Decide = Callable[[int, Fraction, Fraction, int], int]
@@ -131,14 +175,23 @@ def _returned(order: Amounts, told: list[Told]) -> Left:
     return Left(net=net, gross=gross)
 
 
-def _restored(earned: Earned) -> Event:
-    if earned.data is None:
-        raise PricingError(
-            f"the event that earned {earned.fact} is no longer stored, so it cannot be priced again"
-        )
-    fields = dict(earned.data)
+def restored(data: Mapping[str, Any] | None, fact: str) -> Event:
+    """Return a canonical event from what the journal keeps of it.
+
+    Raises:
+        PricingError: it is no longer stored, or no canonical event has its name.
+    """
+    if data is None:
+        raise PricingError(f"the event that earned {fact} is no longer stored, so it cannot be priced again")
+    fields = dict(data)
     name = str(fields.pop("name", ""))
     model = model_of(name)
     if model is None:
-        raise PricingError(f"{name!r}, by which {earned.fact} earned, is not a canonical event")
-    return msgspec.convert(fields, model)
+        raise PricingError(f"{name!r}, by which {fact} earned, is not a canonical event")
+    return msgspec.convert(fields, _named(name) if model is CustomEvent else model)
+
+
+@lru_cache(256)
+def _named(name: str) -> type[Event]:
+    """Return the model of an event of the merchant's own, under its own name."""
+    return new_class("CustomEvent", (CustomEvent,), {"kw_only": True}, lambda body: body.update(name=name))

@@ -22,7 +22,7 @@ from hub.values import MEMBER_FACTS
 from hub.yamlfile import Keys, did_you_mean
 
 if TYPE_CHECKING:
-    from hub.rules.program import Checker
+    from hub.rules.check import Checker
     from hub.rules.schema import ProgramFile
 
 Kind = Literal["voucher", "gift_card", "physical", "choice"]
@@ -154,9 +154,7 @@ class RewardEntry(_Part):
     cost: Annotated[int, Field(ge=0)] | None = None
     wallet: str = ""
     value: Annotated[Value, BeforeValidator(lambda value: Value.parse(str(value)))] | None = None
-    valid: Annotated[Rolling, BeforeValidator(lambda v: Rolling.parse(str(v), end_of_month=False))] | None = (
-        None
-    )
+    valid: Annotated[Rolling, BeforeValidator(lambda v: Rolling.parse(str(v)))] | None = None
     single_use: bool = True
     bound_to: Literal["member", "anyone"] | None = None
     stock: Annotated[int, Field(ge=0)] | None = None

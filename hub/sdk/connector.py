@@ -51,6 +51,8 @@ class Action:
             older unsent one needless, and the two are never in flight together. None: every call counts.
         channel: by which it reaches a person (email, sms ...): offers are sent by it with their consent only. None:
             it reaches nobody, or the mapping says.
+        gather: (earlier, later) -> both as one call, or None where they do not go together. What waits for its turn is
+            put together by it, so that a storm makes few calls. Only where the platform takes no idempotency key.
     """
 
     summary: str
@@ -59,6 +61,7 @@ class Action:
     run: Callable[[Any, Any, Client], Receipt]
     target: str | None = None
     channel: str | None = None
+    gather: Callable[[Any, Any], Params | None] | None = None
 
 
 class Polled(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +142,8 @@ class Connector:
     """Whether some webhooks ask to see an account in the answer; see `asks_about`."""
     lists: ClassVar[bool] = False
     """Whether `listing` is there, so that `hub reconcile` can compare."""
+    pace: ClassVar[tuple[float, int]] = (10.0, 10)
+    """Calls a second, and at once, where hub.yaml sets no `rate`: what the platform takes."""
     exempt: ClassVar[Mapping[str, str]] = {}
     """Points of the quality checklist (`hub connectors grade`) that do not apply -> why."""
 

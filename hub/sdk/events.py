@@ -186,6 +186,18 @@ class Change(Value, frozen=True, kw_only=True):
     granted: bool
 
 
+class Occasion(Value, frozen=True, kw_only=True):
+    """What comes round by the calendar.
+
+    Attributes:
+        period: the day, month or year it is for: 2026-11-25, 2026-11, 2026.
+        years: since the day it recalls; 0 where that is not known.
+    """
+
+    period: str
+    years: int = 0
+
+
 class Command(Value, frozen=True, kw_only=True):
     """Words a person typed at the hub in a chat."""
 
@@ -369,6 +381,34 @@ class CommandReceived(Event, frozen=True, kw_only=True):
 class ApprovalDecided(Event, frozen=True, kw_only=True):
     name = "approval.decided"
     decision: Decision
+
+
+class ScheduleBirthday(Event, frozen=True, kw_only=True):
+    """A member's birthday, once a year. The hub tells of it by itself where it knows the day."""
+
+    name = "schedule.birthday"
+    schedule: Occasion
+
+
+class ScheduleAnniversary(Event, frozen=True, kw_only=True):
+    """The day on which somebody became a member, once a year."""
+
+    name = "schedule.anniversary"
+    schedule: Occasion
+
+
+class ScheduleDaily(Event, frozen=True, kw_only=True):
+    """Every day, for every member."""
+
+    name = "schedule.daily"
+    schedule: Occasion
+
+
+class ScheduleMonthly(Event, frozen=True, kw_only=True):
+    """The first of every month, for every member."""
+
+    name = "schedule.monthly"
+    schedule: Occasion
 
 
 class CustomEvent(Event, frozen=True, kw_only=True):

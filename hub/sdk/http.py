@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from time import sleep
 from typing import Any, Protocol
 from urllib.parse import urljoin
 
@@ -104,6 +105,7 @@ class Client:
         idempotency_key: the same for every try of one delivery; 36 characters.
         now: aware UTC.
         tokens: OAuth tokens of the connection.
+        pause: waits some seconds between two pages of a listing, as the platform asks; they cost the task no time.
     """
 
     session: requests.Session
@@ -112,6 +114,7 @@ class Client:
     idempotency_key: str = ""
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     tokens: Tokens | None = None
+    pause: Callable[[float], None] = sleep
 
     def request(
         self,

@@ -279,6 +279,7 @@ posting = sa.Table(
     sa.UniqueConstraint("member", "seq"),
     _partial("posting_reverses", "reverses", where="reverses is not null"),
     _partial("posting_event", "event", where="event is not null"),
+    _partial("posting_counts", "member", "occurred_at", where="kind in ('earn', 'adjust')"),
     sa.Index("posting_at", "posted_at"),
 )
 
@@ -461,8 +462,180 @@ key_conflict = sa.Table(
 
 # --- what rules remember -----------------------------------------------------------------------------------
 
+usage = sa.Table(
+    "usage",
+    HUB,
+    sa.Column("owner", Id, primary_key=True, comment="the member; PROGRAMME: all members together"),
+    sa.Column(
+        "name", sa.Text, primary_key=True, comment="a rule's id, campaign/advent, wallet/beans, streak/..."
+    ),
+    sa.Column("period", sa.Text, primary_key=True, comment="2026-11-25, 2026-W48, 2026-11, 2026, ever, all"),
+    sa.Column("points", Big, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("marks", sa.Text, nullable=False, server_default="", comment="the days of a streak"),
+    sa.CheckConstraint("points >= 0 and times >= 0"),
+    **NARROW,
+)
+"""What caps, budgets, streaks and milestones count. A member's rows are guarded by the member's lock, those of all
+members by their own."""
+
+pinned = sa.Table(
+    "pinned",
+    HUB,
+    sa.Column("fact", sa.Text, primary_key=True, comment="canonical fact key of the earning"),
+    sa.Column("member", Json, nullable=False, comment="the facts of the member that its rules read"),
+    sa.Column("usage", Json, nullable=False, comment="[[name, period, points, times, marks]] before it"),
+    **NARROW,
+)
+"""What an earning was priced by, beside the event and the programme: its refunds are priced by the same."""
+
+referral_code = sa.Table(
+    "referral_code",
+    HUB,
+    sa.Column("key", sa.Text, primary_key=True, comment="as it is looked up"),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("code", sa.Text, nullable=False, comment="as it is shown"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Index("referral_code_member", "member"),
+    **NARROW,
+)
+
+referral = sa.Table(
+    "referral",
+    HUB,
+    sa.Column("friend", Id, primary_key=True, comment="nobody is brought twice"),
+    sa.Column("id", Id, nullable=False),
+    sa.Column("referrer", Id, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, comment="claimed, converted, blocked"),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="why it is blocked"),
+    sa.Column("claimed_at", Instant, nullable=False),
+    sa.Column("decided_at", Instant, comment="when it converted or was blocked"),
+    sa.Column("fact", sa.Text, comment="which fact converted it"),
+    sa.CheckConstraint("friend <> referrer"),
+    sa.Index("referral_referrer", "referrer"),
+)
+
+birthday = sa.Table(
+    "birthday",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("day", sa.Text, nullable=False, comment="02-29"),
+    sa.Column("year", sa.Integer, comment="null: not told"),
+    sa.Index("birthday_day", "day", "member"),
+    **NARROW,
+)
+
+activation = sa.Table(
+    "activation",
+    HUB,
+    sa.Column("n", Big, primary_key=True),
+    sa.Column("hash", sa.Text, nullable=False, comment="the version of the programme"),
+    sa.Column("loaded_at", Instant, nullable=False),
+    sa.Column("active_from", Instant, comment="null: it counts for all that is priced since it was loaded"),
+)
+"""Which programme counted since when."""
+
 
 # --- approvals and tiers -----------------------------------------------------------------------------------
+
+purchase = sa.Table(
+    "purchase",
+    HUB,
+    sa.Column("fact", sa.Text, primary_key=True, comment="canonical fact key"),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("occurred_at", Instant, nullable=False, comment="theirs"),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("net_minor", Big, nullable=False),
+    sa.Column("gross_minor", Big, nullable=False),
+    sa.Column("left_minor", Big, nullable=False, comment="of net, after refunds"),
+    sa.Column("stands", sa.Boolean, nullable=False, comment="false: called off, or all of it went back"),
+    sa.Column("categories", Json, nullable=False, comment="category -> net_minor of its lines"),
+    sa.Column("member_then", Json, comment="what rules read of the member; refunds are priced with the same"),
+    sa.Column("event", Id, nullable=False),
+    sa.CheckConstraint("left_minor >= 0 and left_minor <= net_minor"),
+    sa.Index("purchase_member", "member", "occurred_at"),
+    **NARROW,
+)
+"""What members bought, whether it earned or not."""
+
+activity = sa.Table(
+    "activity",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("orders", Big, nullable=False, comment="purchases that stand"),
+    sa.Column(
+        "spend_minor", Big, nullable=False, comment="what is left of them, in the programme's currency"
+    ),
+    **NARROW,
+)
+"""Sums over all of a member's purchases: what has no window must not grow with history."""
+
+member_tier = sa.Table(
+    "member_tier",
+    HUB,
+    sa.Column("member", Id, primary_key=True),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("check_at", Instant, comment="when it is next looked whether the level is kept; null: never"),
+    sa.Column("grace_until", Instant, comment="the level is lost then, unless it is reached again"),
+    sa.Column("seen_at", Instant, nullable=False, comment="up to when dates were acted on"),
+    sa.Column("due_at", Instant, comment="the next of its dates"),
+    _partial("member_tier_due", "due_at", "member", where="due_at is not null"),
+    **NARROW,
+)
+"""The level members have, where it is or was above the first. `member.tier` has it too."""
+
+tier_change = sa.Table(
+    "tier_change",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("member", Id, nullable=False),
+    sa.Column(
+        "key", sa.Text, nullable=False, comment="what it was for: a posting, an approval, the date of a check"
+    ),
+    sa.Column("was", sa.Text, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("direction", sa.Text, nullable=False, comment="up, down"),
+    sa.Column("points", Big, nullable=False, comment="what was measured: points, minor units or orders"),
+    sa.Column("effective_at", Instant, nullable=False, comment="from when it counts, by the source's clock"),
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.Column("posting", Id, comment="that brought it about"),
+    sa.Column("event", Id),
+    sa.Column("approval", Id, comment="that allowed it"),
+    sa.Column("program_version", sa.Text, nullable=False),
+    sa.UniqueConstraint("member", "key"),
+    sa.Index("tier_change_at", "recorded_at"),
+)
+"""Every change of a level: append-only by trigger."""
+
+approval = sa.Table(
+    "approval",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False, comment="what is asked for: tier, adjustment ..."),
+    sa.Column(
+        "key", sa.Text, nullable=False, unique=True, comment="asked for once, however often it is said"
+    ),
+    sa.Column("member", Id, nullable=False),
+    sa.Column("role", sa.Text, nullable=False, comment="who may decide"),
+    sa.Column("state", sa.Text, nullable=False, comment="requested, applied, rejected, lapsed"),
+    sa.Column("summary", sa.Text, nullable=False, comment="for the person who decides; nothing personal"),
+    sa.Column("subject", Json, nullable=False, comment="what the kind needs to apply it"),
+    sa.Column("maker", sa.Text, nullable=False, comment="who asked: programme, staff:ida ..."),
+    sa.Column("checker", sa.Text, comment="who decided"),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="the checker's"),
+    sa.Column("requested_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, comment="until when it is to be decided"),
+    sa.Column("overdue_at", Instant, comment="when that was missed and told"),
+    sa.Column("decided_at", Instant),
+    sa.Column("event", Id, comment="that brought it about"),
+    sa.CheckConstraint("maker <> checker", name="approval_two_people"),
+    sa.CheckConstraint("(state = 'requested') = (checker is null)", name="approval_decided_by_somebody"),
+    sa.Index("approval_member", "member", "id"),
+    _partial("approval_open", "id", where="state = 'requested'"),
+    _partial("approval_due", "due_at", where="state = 'requested' and overdue_at is null"),
+)
+"""What waits for a person, before it has any effect, and what became of it."""
 
 
 # --- rewards, vouchers, stock, tasks -----------------------------------------------------------------------
@@ -713,6 +886,29 @@ scrub = sa.Table("scrub", HUB, sa.Column("inbox_id", Big, primary_key=True, auto
 
 
 # --- access ------------------------------------------------------------------------------------------------
+
+api_token = sa.Table(
+    "api_token",
+    HUB,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True, comment="the actor of what is done with it"),
+    sa.Column("prefix", sa.Text, nullable=False, unique=True, comment="by which it is looked up"),
+    sa.Column("digest", sa.LargeBinary, nullable=False, comment="sha-256 of the whole token"),
+    sa.Column("scopes", sa.Text, nullable=False, comment="with spaces between"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, comment="null: never"),
+    sa.Column("revoked_at", Instant),
+    sa.Column("used_at", Instant, comment="exact to the hour"),
+)
+
+api_key = sa.Table(
+    "api_key",
+    HUB,
+    sa.Column("token", sa.Text, primary_key=True, comment="its name"),
+    sa.Column("key", sa.Text, primary_key=True, comment="idempotency key, as the caller made it"),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
 
 
 # --- upkeep of connections ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-APPEND_ONLY = ("posting", "leg", "award", "lot_move", "redemption_step", "voucher_step")
+APPEND_ONLY = ("posting", "leg", "award", "lot_move", "tier_change", "redemption_step", "voucher_step")
 
 
 def append_only(dialect: str, table: str) -> list[str]:

@@ -19,7 +19,7 @@ from hub.connections import Connection
 from hub.ids import new_id
 from hub.inbox import Row
 from hub.mapping import Ignored
-from hub.sdk import Headers, HubError, MappingError, SourceEvent, Webhook
+from hub.sdk import Client, Headers, HubError, MappingError, SourceEvent, Webhook
 from hub.storage import Lookup, insert_new
 from hub.storage.tables import event, fact, reconciliation
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PAGE = 200
 """Bodies held against the journal in one step."""
+PAGE_S = 600.0
+"""How long the platform may take to list that many; one that asks us to wait is not hurried."""
 
 _KNOWN = Lookup(sa.select(fact.c.key), fact.c.key)
 _OPEN = Lookup(
@@ -75,8 +77,7 @@ def reconcile(hub: Hub, connection: Connection, day: date, *, heal: bool = True)
     since = datetime.combine(day, time(), zone)
     until = datetime.combine(day + timedelta(days=1), time(), zone)
     result = Reconciliation(connection.name, day)
-    client = hub.client(connection, new_id())
-    found_there = connection.connector.listing(since, until, client)
+    found_there = connection.connector.listing(since, until, _client(hub, connection))
     while bodies := list(islice(found_there, PAGE)):
         facts = [(body, _facts(hub, connection, body, result)) for body in bodies]
         names = {name for _, several in facts for name in several}
@@ -89,8 +90,13 @@ def reconcile(hub: Hub, connection: Connection, day: date, *, heal: bool = True)
             found = [Webhook("LIST", connection.url, Headers(), body, hub.clock()) for body in lost]
             hub.inbox.put_all([Row.of(connection, each) for each in found])
             result.healed += len(lost)
+        _client(hub, connection)  # the next page's time begins; what was fetched in between had its own
     _note(hub, result)
     return result
+
+
+def _client(hub: Hub, connection: Connection) -> Client:
+    return hub.outgoing.client(connection, new_id(), PAGE_S)
 
 
 def _facts(hub: Hub, connection: Connection, body: bytes, result: Reconciliation) -> set[str]:

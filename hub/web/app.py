@@ -6,7 +6,8 @@ Flask's dispatch and never lets a thread wait for a commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PREFIX = "/webhooks/"
+API = "/api/v1/"
 REQUEST, INBOX = "hub.request", "hub.inbox"
 """Under these names the environ holds what `hub.web.front` has read, and the inbox that does not wait."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -81,8 +83,14 @@ class Application(Flask):
         self.took = metrics.register(hub.metrics, hub.inbox, hub.refusals)
 
 
-def create_app(hub: Hub) -> Application:
-    """Return the WSGI application of a hub. The caller starts and closes the hub."""
+def create_app(hub: Hub, api: Callable[[], Flask] | None = None) -> Application:
+    """Return the WSGI application of a hub. The caller starts and closes the hub.
+
+    Args:
+        hub: whose.
+        api: makes the application that answers below `/api/v1/`, when it is first asked: who never asks
+            pays no memory for it.
+    """
     app = Application(hub)
     app.url_map.merge_slashes = False  # a redirect would lose the POST; the address is wrong, and we say so
 
@@ -110,6 +118,16 @@ def create_app(hub: Hub) -> Application:
             return respond(probe(hub, connection, request.method, headers, query))
         allowed = ", ".join(["POST", *connection.connector.probes])
         return respond(problem(405, "method_not_allowed", {"Allow": allowed}))
+
+    if api is not None:
+        made = cache(api)
+
+        @app.route(f"{API}<path:rest>", methods=METHODS, provide_automatic_options=False)
+        def ask_api(rest: str) -> Response:
+            del rest
+            answer = Response.from_app(made(), request.environ)
+            assert isinstance(answer, Response)
+            return answer
 
     @app.get("/healthz")
     def healthz() -> Response:

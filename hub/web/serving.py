@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.util import Finalize
 from pathlib import Path
+
+from flask import Flask
 
 from hub.hub import Hub
 from hub.running import open_running, spare_the_collector
@@ -28,10 +31,16 @@ def wsgi() -> Application:
 
 def _open() -> tuple[Hub, Application]:
     hub = open_running(Path(os.environ["HUB_CONFIG"]))
-    app = create_app(hub)
+    app = create_app(hub, partial(_api, hub))
     spare_the_collector()
     hub.start()
     return hub, app
+
+
+def _api(hub: Hub) -> Flask:
+    from hub.api.app import create_api
+
+    return create_api(hub)
 
 
 def close_at_exit(close: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -290,4 +290,23 @@ def small_bench(sqlite: Database, till: TillServer, clock: Watch) -> Bench:
     """As `bench`, on SQLite alone: for what has nothing to do with the database."""
     bench = Bench(sqlite, till, clock)
     bench.connect("till")
+    return bench
+
+
+@pytest.fixture
+def storm(bench):
+    """An outbox whose messages go together, eight of them waiting."""
+    kind = type(bench.connections["till"].connector)
+
+    class Chatty(kind):
+        actions = {
+            "say": replace(
+                kind.actions["say"],
+                gather=lambda first, later: type(first)(text=f"{first.text}\n{later.text}"),
+            )
+        }
+
+    quiet = bench.connections["till"]
+    bench.connections["till"] = replace(quiet, connector=Chatty(quiet.connector.settings))
+    bench.add(*(bench.saying(f"m{n}") for n in range(8)))
     return bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from hub.connections import Rate
 from hub.outbox import LEASE_S, Filters
 from hub.outbox import deliverer as deliverers
 from hub.outbox.deliverer import hand_of
+from hub.outbox.gather import Bundle
 
 
 def wait_until(true, timeout_s: float = 10.0) -> None:
@@ -22,6 +24,10 @@ def wait_until(true, timeout_s: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.01)
+
+
+def alone(job) -> Bundle:
+    return Bundle(job=job, params=job.params)
 
 
 def shown(bench, row: int = 0) -> outbox.Shown:
@@ -198,7 +204,7 @@ def test_one_bad_outcome_does_not_take_the_others_with_it(bench, till, monkeypat
         return written(connection, outcomes, *rest)
 
     monkeypatch.setattr(deliverers, "record", picky)
-    deliverer._settle([deliverer._try(job) for job in deliverer._claim()])
+    deliverer._settle([outcome for job in deliverer._claim() for outcome in deliverer._try(alone(job))])
     assert Counter(bench.rows()) == {"done": 4, "sending": 1}
 
 
@@ -214,7 +220,7 @@ def test_a_job_with_little_of_its_lease_left_is_given_back(bench, till):
     deliverer = bench.deliverer()
     [job] = deliverer._claim()
     bench.clock.on(LEASE_S - 29)
-    deliverer._settle([deliverer._try(job)])
+    deliverer._settle(deliverer._try(alone(job)))
     assert till.asked == []
     assert bench.rows("state", "attempts") == [("ready", 0)]
     assert deliverer.run_once() == 1
@@ -229,6 +235,18 @@ def test_threads_deliver_everything_once_and_stop(bench, till):
     wait_until(lambda: Counter(bench.rows()) == {"done": 200})
     assert deliverer.stop(timeout_s=10)
     assert sorted(till.keys) == sorted(delivery.id for delivery in deliveries)
+
+
+def test_threads_gather_what_is_in_hand_and_lose_nothing(storm):
+    storm.add(*(storm.saying(f"n{n}") for n in range(192)))
+    deliverer = storm.deliverer(clock=system_clock)
+    deliverer.start()
+    wait_until(lambda: Counter(storm.rows()) == {"done": 200})
+    assert deliverer.stop(timeout_s=10)
+    assert Counter(storm.rows()) == {"done": 200}
+    texts = [text for asked in storm.till.asked for text in json.loads(asked.body)["text"].split("\n")]
+    assert sorted(texts) == sorted([*(f"m{n}" for n in range(8)), *(f"n{n}" for n in range(192))])
+    assert len(storm.till.asked) < 200
 
 
 def test_a_stop_finishes_the_calls_under_way_and_gives_back_the_rest(bench, till):

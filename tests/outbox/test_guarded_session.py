@@ -377,3 +377,14 @@ def test_all_threads_of_a_connection_share_its_rate(small_bench, till):
         thread.join()
     assert sorted(waits) == [1.0, 2.0]
     assert len(till.asked) == 4
+
+
+def test_a_pause_the_platform_asks_for_costs_the_task_no_time(small_bench, till):
+    waits: list[float] = []
+    outgoing = Outgoing(small_bench.clock, LOOPBACK, sleep=waits.append)
+    client = outgoing.client(small_bench.connections["till"], budget_s=-5.0)
+    with pytest.raises(TryLater):
+        client.request("GET", till.url)
+    client.pause(10)
+    assert client.request("GET", till.url).status == 200
+    assert waits == [10]

@@ -7,8 +7,18 @@ import sqlalchemy as sa
 from folk import ANNA, erase, left_of
 
 from hub import people as person_work
+from hub.ids import new_id
 from hub.sdk import HubError
-from hub.storage.tables import balance, consent_change, contact, identity, identity_past, outbox, proposal
+from hub.storage.tables import (
+    balance,
+    consent_change,
+    contact,
+    identity,
+    identity_past,
+    outbox,
+    proposal,
+    task,
+)
 
 SCHMIDT = {"id": "brew-1002", "email": "a.schmidt@example.net", "name": "Anna Schmidt"}
 
@@ -259,3 +269,15 @@ def test_erasing_somebody_erases_whom_they_were_merged_from(people):
     assert left_of(people, ("schmidt", "brew-1001", "brew-1002")) == {}
     assert people.rows(sa.select(proposal)) == []
     people.assert_sound()
+
+
+def test_rewards_and_tasks_follow_the_member_and_go_with_the_person(people):
+    first, second = both(people)
+    made = {"key": "t1", "queue": "crm", "title": "Thank Anna Schmidt", "checklist": [], "state": "open"}
+    with people.hub.database.write() as tx:
+        tx.execute(task.insert().values(id=new_id(), member=second, created_at=people.bench.clock(), **made))
+    merged(people)
+    assert people.rows(sa.select(task.c.member)) == [(first,)]
+
+    erase(people)
+    assert people.rows(sa.select(task.c.state, task.c.title)) == [("cancelled", "(erased)")]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from textwrap import indent
 from typing import Any
 
-from hub.rules import Program, parse_program
+from hub.rules import Program, Used, parse_program
 from hub.sdk.events import MemberRef, Order, PurchasePaid
 
 NOON = datetime(2026, 3, 10, 11, 0, tzinfo=UTC)
@@ -48,7 +48,7 @@ def purchase(
 
 def points(of: Program, event: Any, member: dict[str, Any] = NOBODY, **left: Any) -> dict[str, int]:
     """The points by rule; every wallet of a rule has the same."""
-    return {award.rule: award.points for award in of.price(event, member, **left)}
+    return {award.rule: award.points for award in of.price(event, member, **left).awards}
 
 
 @dataclass
@@ -72,3 +72,33 @@ class Earned:
     gross_minor: int = 12000
     fact: str = "shop:order/5551"
     data: dict[str, Any] | None = None
+
+
+@dataclass
+class Till:
+    """A programme with a memory: what `hub.usage` does in the database, in a dict. One member."""
+
+    of: Program
+    used: dict[tuple[str, str], Used] = field(default_factory=dict)
+
+    def buy(self, net: int = 10000, at: datetime = NOON, member: Any = NOBODY) -> dict[str, tuple[int, int]]:
+        """Return (wanted, given) by rule."""
+        priced = self.of.price(purchase(net, net, at=at), member, self.used)
+        self.add(priced.counts)
+        self.reached = [(each.trigger, each.data) for each in priced.reached]
+        return {award.rule: (award.wanted, award.points) for award in priced.awards}
+
+    def add(self, counts):
+        for key, more in counts.items():
+            assert key in self.of.keys(purchase()) or key[1] != "ever", "a counter that nobody read"
+            self.used[key] = self.used.get(key, Used()).plus(more)
+
+
+def till(*rules: str, campaigns: str = "") -> Till:
+    source = text(*rules).replace("earning:", f"campaigns: {campaigns or '{}'}\nearning:")
+    return Till(parse_program(source.encode(), "program.yaml"))
+
+
+def berlin(stamp: str) -> datetime:
+    """A time in Berlin's winter."""
+    return datetime.fromisoformat(f"{stamp}+01:00").astimezone(UTC)

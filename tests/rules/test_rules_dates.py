@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from brewline import BASE, NOBODY, program, purchase
 
-from hub.rules.times import Rolling, parse_length
+from hub.rules.times import Rolling, Span, parse_length
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -36,7 +37,7 @@ def at(text, zone=BERLIN):
     ],
 )
 def test_expiry_is_counted_on_the_calendar_of_the_programme(span, earned, expires):
-    assert Rolling.parse(span, end_of_month=False).after(at(earned), BERLIN) == at(expires)
+    assert Rolling(Span.parse(span)).after(at(earned), BERLIN) == at(expires)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +52,12 @@ def test_expiry_is_counted_on_the_calendar_of_the_programme(span, earned, expire
     ],
 )
 def test_expiry_can_wait_for_the_end_of_the_month(span, earned, expires):
-    assert Rolling.parse(span, end_of_month=True).after(at(earned), BERLIN) == at(expires)
+    assert Rolling(Span.parse(span), "end_of_month").after(at(earned), BERLIN) == at(expires)
 
 
 def test_the_month_is_the_programme_s_and_not_that_of_utc():
     """Half past eleven in the evening of 31 March in New York is April in UTC."""
-    month = Rolling.parse("1 month", end_of_month=True)
+    month = Rolling(Span.parse("1 month"), "end_of_month")
     new_york = ZoneInfo("America/New_York")
     late = at("2026-03-31T23:30", new_york)
     assert late.month == 4
@@ -65,13 +66,13 @@ def test_the_month_is_the_programme_s_and_not_that_of_utc():
 
 def test_a_time_the_clocks_leap_over_is_taken_before_the_leap():
     """On 28 March 2027 in Berlin the clocks go from 02:00 to 03:00; 02:30 is not there."""
-    expires = Rolling.parse("1 month", end_of_month=False).after(at("2027-02-28T02:30"), BERLIN)
+    expires = Rolling(Span.parse("1 month")).after(at("2027-02-28T02:30"), BERLIN)
     assert expires == datetime(2027, 3, 28, 1, 30, tzinfo=UTC)  # 03:30 on the wall
 
 
 def test_of_a_time_the_clocks_show_twice_the_first_counts():
     """On 25 October 2026 in Berlin 02:30 comes at 00:30 UTC and again at 01:30 UTC."""
-    expires = Rolling.parse("1 month", end_of_month=False).after(at("2026-09-25T02:30"), BERLIN)
+    expires = Rolling(Span.parse("1 month")).after(at("2026-09-25T02:30"), BERLIN)
     assert expires == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 
 
@@ -82,7 +83,7 @@ def test_what_is_no_span_of_the_calendar_is_refused(span):
     with pytest.raises(
         ValueError, match="is not a span of the calendar: write 90 days, 12 months or 2 years"
     ):
-        Rolling.parse(span, end_of_month=False)
+        Rolling(Span.parse(span))
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,41 @@ def test_a_pending_time_is_counted_in_hours_whatever_the_clocks_do(text, expecte
 def test_what_is_no_length_of_time_is_refused(text):
     with pytest.raises(ValueError, match="is not a length of time"):
         parse_length(text)
+
+
+EXPIRIES = [
+    ("{fixed: [12-31]}", "2026-03-10T12:00", "2027-01-01T00:00"),
+    ("{fixed: [12-31]}", "2026-12-31T23:59", "2027-01-01T00:00"),
+    ("{fixed: [12-31]}", "2027-01-01T00:00", "2028-01-01T00:00"),
+    ("{fixed: [06-30, 12-31]}", "2026-03-10T12:00", "2026-07-01T00:00"),
+    ("{fixed: [12-31, 06-30]}", "2026-07-01T00:00", "2027-01-01T00:00"),
+    # 10 March to 30 June is less than six months: the next date counts.
+    ("{fixed: [06-30, 12-31], at_least: 6 months}", "2026-03-10T12:00", "2027-01-01T00:00"),
+    ("{fixed: [02-29]}", "2026-03-10T12:00", "2027-03-01T00:00"),  # 2027 has no 29 February: the 28th is over
+    ("{fixed: [02-29]}", "2027-03-10T12:00", "2028-03-01T00:00"),
+    ("{calendar: end_of_year}", "2026-03-10T12:00", "2027-01-01T00:00"),
+    ("{calendar: end_of_year, plus: 1}", "2026-12-31T23:59", "2028-01-01T00:00"),
+    ("{calendar: end_of_quarter}", "2026-03-31T23:59", "2026-04-01T00:00"),
+    ("{calendar: end_of_quarter}", "2026-04-01T00:00", "2026-07-01T00:00"),
+    ("{calendar: end_of_quarter, plus: 2}", "2026-11-10T12:00", "2027-07-01T00:00"),
+    ("{calendar: end_of_month}", "2026-12-10T12:00", "2027-01-01T00:00"),
+    ("{rolling: 12 months, round_to: end_of_quarter}", "2026-02-10T12:00", "2027-04-01T00:00"),
+    ("{rolling: 90 days, round_to: end_of_year}", "2026-11-10T12:00", "2028-01-01T00:00"),
+    ("{rolling: 12 months, round_to: none}", "2026-02-10T12:00", "2027-02-10T12:00"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expiry", "earned", "expires"), EXPIRIES)
+def test_points_expire_by_the_calendar_of_their_wallet(expiry, earned, expires):
+    of = program(BASE, wallet=f"{{expiry: {expiry}}}")
+    (award,) = of.price(purchase(at=at(earned)), NOBODY).awards
+    assert award.expires_at == at(expires)
+
+
+def test_points_that_end_with_activity_have_no_date_of_their_own():
+    of = program(BASE, wallet="{expiry: {inactivity: 12 months}}")
+    (award,) = of.price(purchase(), NOBODY).awards
+    assert award.expires_at is None
+    ends = of.inactive_after["beans"]
+    assert ends.over(at("2026-02-10T12:00"), BERLIN) == at("2027-02-10T12:00")
+    assert ends.latest(at("2027-02-10T12:00"), BERLIN) > at("2026-02-10T12:00")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from brewline import BASE, NOBODY, NOON, points, program, purchase
@@ -77,7 +77,7 @@ def test_every_rule_of_a_trigger_gives_its_own_points():
 
 def test_a_rule_credits_the_first_wallet_unless_it_names_its_own():
     both = "{id: extra, trigger: purchase.paid, points: 5, credit: [status, beans]}"
-    awards = program(BASE, both).price(purchase(), NOBODY)
+    awards = program(BASE, both).price(purchase(), NOBODY).awards
     assert [(a.rule, a.wallet, a.points) for a in awards] == [
         ("base", "beans", 42),
         ("extra", "status", 5),
@@ -87,12 +87,12 @@ def test_a_rule_credits_the_first_wallet_unless_it_names_its_own():
 
 def test_an_award_has_its_dates_counted_from_when_it_happened():
     rule = '{id: base, trigger: purchase.paid, rate: {points: 1, per: "1.00 EUR"}, pending: 14 days}'
-    awards = program(rule, wallet="{expiry: {rolling: 90 days}}").price(purchase(), NOBODY)
+    awards = program(rule, wallet="{expiry: {rolling: 90 days}}").price(purchase(), NOBODY).awards
     assert [a.available_at for a in awards] == [NOON + timedelta(days=14)]
     assert [a.expires_at for a in awards] == [
         NOON.replace(month=6, day=8, hour=10)
     ]  # 13:00 there, by summer time
-    assert program(BASE).price(purchase(), NOBODY)[0].expires_at is None
+    assert program(BASE).price(purchase(), NOBODY).awards[0].expires_at is None
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,8 @@ def test_the_sample_programme_is_sound_and_says_what_it_shows():
     lines = [Line(id="1", net_minor=4299, category="course")]
     assert points(sample, purchase(4299, lines=lines)) == {"base_purchase": 42, "roasting_course": 50}
     assert points(sample, purchase(299)) == {}
+    advent = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    assert points(sample, purchase(4299, at=advent)) == {"base_purchase": 42, "advent_weekends": 43}  # 85.98
     assert points(sample, purchase(4299, tags=["wholesale"])) == {}
     assert points(sample, MemberCreated(fact="f", occurred_at=NOON)) == {"welcome": 50}
     assert (sample.spendable, sample.identity.enrol, sample.unit.other) == ("beans", "automatic", "beans")

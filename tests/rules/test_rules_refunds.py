@@ -73,7 +73,7 @@ def kept(rule: str, *told: Told, net: int = 10000, gross: int = 12000, **fields)
     event = purchase(net, gross, **fields)
     data = {"name": event.name, **msgspec.to_builtins(event)}
     data.pop("member")
-    awards = {(a.rule, a.wallet): a.points for a in of.price(event, NOBODY)}
+    awards = {(a.rule, a.wallet): a.points for a in of.price(event, NOBODY).awards}
     earned = Earned(awards, dict(enumerate(told)), net, gross, data=data)
     (result,) = keep(of, earned, NOBODY).values()
     return result
@@ -141,7 +141,7 @@ def test_each_rule_and_wallet_is_decided_by_itself():
     )
     event = purchase(10000, 12000)
     earned = Earned(
-        {(a.rule, a.wallet): a.points for a in of.price(event, NOBODY)},
+        {(a.rule, a.wallet): a.points for a in of.price(event, NOBODY).awards},
         {1: HALF},
         data={"name": event.name, **msgspec.to_builtins(event)},
     )

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from hubspot.utils.signature import Signature
 
-from connectors.hubspot import V3, HubSpot, UpdateContact, UpdateDeal
+from connectors.hubspot import V3, HubSpot, SendPointsEmail, UpdateContact, UpdateDeal
+from hub.mapping import load
 from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.samples import samples_of
-from hub.sdk.testing import ConnectorContract, OutboundCase, Reply, stub_platform
+from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply, stub_platform
+from tests.specs import faults
 
 NOW = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
 SECRET = b"client-secret-of-the-test"
@@ -57,6 +62,9 @@ PORTAL = Reply(
     body=b'{"portalId": 48120077, "accountType": "STANDARD", "companyCurrency": "EUR", "timeZone": "UTC"}'
 )
 
+PENDING = Reply(body=b'{"requestedAt": "2026-11-20T10:15:00Z", "statusId": "st-1", "status": "PENDING"}')
+MAIL = SendPointsEmail(to="anna@example.com", values={"points": 120, "balance": 340}, email_id=71)
+
 
 class TestContract(ConnectorContract):
     connector = HUBSPOT
@@ -75,6 +83,7 @@ class TestContract(ConnectorContract):
         OutboundCase(
             "update_deal", UpdateDeal(deal_id="20811904455", properties={"points": 1875}), [UPDATED]
         ),
+        OutboundCase("send_points_email", MAIL, [PENDING], remote_id="st-1"),
     )
 
 
@@ -424,6 +433,228 @@ def test_what_we_send_is_in_hubspots_own_description(shared):
         assert all(isinstance(value, str) for value in body["properties"].values())
         known = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
         assert {part.partition("=")[0] for part in query.split("&") if part} <= known
+
+
+# E-mails.
+
+
+def test_an_e_mail_is_sent_once_from_its_template(shared):
+    receipt, (call,) = talk([PENDING], lambda client: HUBSPOT.perform("send_points_email", MAIL, client))
+    body = json.loads(call.body)
+    assert (call.method, call.path) == ("POST", "/marketing/v3/transactional/single-email/send")
+    assert body == {
+        "emailId": 71,
+        "message": {"to": "anna@example.com", "sendId": KEY},
+        "customProperties": {"points": 120, "balance": 340},
+    }
+    assert receipt.remote_id == "st-1"
+    # The description has each custom value as an object, the vendor's pages have numbers and text (2026-11).
+    [found] = {fault.partition(": ")[2][:18] for fault in faults(shared, "hubspot", [call])}
+    assert found == "$.customProperties"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ({"statusId": "st-1", "status": "COMPLETE", "sendResult": "SENT"}, None),
+        (
+            {"statusId": "st-1", "status": "CANCELED", "sendResult": "IDEMPOTENT_IGNORE"},
+            None,
+        ),  # an earlier try's
+        ({"statusId": "st-1", "status": "CANCELED", "sendResult": "ADDRESS_OPTED_OUT"}, "ADDRESS_OPTED_OUT"),
+        ({"statusId": "st-1", "status": "CANCELED"}, "no reason given"),
+    ],
+)
+def test_what_hubspot_made_of_an_e_mail(answer, outcome):
+    said, _ = talk(
+        [Reply(body=json.dumps(answer).encode())],
+        lambda client: HUBSPOT.perform("send_points_email", MAIL, client),
+    )
+    if outcome is None:
+        assert said.remote_id == "st-1"
+    else:
+        assert isinstance(said, Rejected)
+        assert outcome in said.reason
+
+
+def test_an_e_mail_without_a_template_is_rejected_unsent():
+    params = SendPointsEmail(to="anna@example.com", values={})
+    said, calls = talk([PENDING], lambda client: HUBSPOT.perform("send_points_email", params, client))
+    assert "points_email_id" in said.reason
+    assert calls == []
+
+
+# OAuth.
+
+OURS = HubSpot.with_settings(client_id="app-1", client_secret="client-secret-of-oauth", currency="EUR")
+
+
+def test_an_app_of_ours_calls_with_the_hubs_token_and_renews_it_once(shared):
+    params = UpdateContact(contact_id="50900123456", properties={"loyalty_points": 120})
+    fresh = Reply(
+        body=b'{"access_token": "fresh", "refresh_token": "refresh-token-of-the-test", "expires_in": 1800}'
+    )
+    with stub_platform([Reply(401, {}, b"{}"), fresh, UPDATED]) as platform:
+        connector = OURS.with_settings(**{**OURS.settings.model_dump(), "api_base": platform.url})
+        with (client := TestContract().make_client(platform.url)).session:
+            assert connector.perform("update_contact", params, client).remote_id == "50900123456"
+        first, renewal, second = platform.calls
+    assert first.headers["authorization"] == "Bearer access-token-of-the-test"
+    form = {name: values[0] for name, values in parse_qs(renewal.body.decode()).items()}
+    assert renewal.path == "/oauth/v1/token"
+    assert form == {
+        "grant_type": "refresh_token",
+        "refresh_token": "refresh-token-of-the-test",
+        "client_id": "app-1",
+        "client_secret": "client-secret-of-oauth",
+    }
+    assert second.headers["authorization"] == "Bearer fresh"
+
+
+def test_a_private_app_has_no_oauth_and_without_either_nothing_is_sent():
+    assert HUBSPOT.oauth() is None
+    assert "transactional-email" not in OURS.oauth().scopes
+    client = TestContract().make_client("http://127.0.0.1:9")
+    with client.session, pytest.raises(Rejected, match="hub connect"):
+        HubSpot.with_settings().probe(client)
+
+
+# Listing. C9: a deal whose webhook was lost is found.
+
+SINCE, UNTIL = datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC)
+MAPPING = load(Path(__file__).parents[3] / "mappings/hubspot.yaml", HubSpot)
+
+
+def deals(*found: dict, after: str = "") -> Reply:
+    paging = {"paging": {"next": {"after": after}}} if after else {}
+    return Reply(body=json.dumps({"total": len(found), "results": found, **paging}).encode())
+
+
+def deal(id_: str, closed: str, changed: str = "2026-11-20T18:00:00Z") -> dict:
+    return {
+        "id": id_,
+        "properties": {"closedate": closed, "hs_lastmodifieddate": changed, "dealstage": "closedwon"},
+    }
+
+
+def listed(*replies: Reply) -> tuple[list[SourceEvent], list]:
+    bodies, calls = talk([PORTAL, *replies], lambda client: list(HUBSPOT.listing(SINCE, UNTIL, client)))
+    return [e for body in bodies for e in HUBSPOT.parse(webhook(body))], calls
+
+
+def test_won_deals_are_listed_as_the_changes_of_stage_their_webhooks_tell(shared):
+    first, second = deal("20811904455", "2026-11-20T10:14:00Z"), deal("7", "2026-11-19T23:00:00Z")
+    events, calls = listed(deals(first, after="100"), deals(second))
+    assert [event.payload["objectId"] for event in events] == [20811904455, 7]
+    assert all(event.notification and not event.echo for event in events)
+    payload, _ = talk([DEAL_WON, ANNA], lambda client: HUBSPOT.fetch(events[0], client))
+    [won] = MAPPING.apply(
+        SourceEvent(**{f: getattr(events[0], f) for f in ("id", "type", "at", "account")}, payload=payload),
+        "crm",
+    )
+    assert (won.name, won.fact) == ("deal.won", "hubspot:deal/48120077/20811904455")
+    assert won.occurred_at == datetime(2026, 11, 20, 10, 14, tzinfo=UTC)
+    asked = [json.loads(call.body) for call in calls[1:]]
+    assert [body["after"] for body in asked] == ["0", "100"]
+    spans = [group["filters"][1] for group in asked[0]["filterGroups"]]
+    assert [span["propertyName"] for span in spans] == ["closedate", "hs_lastmodifieddate"]
+    assert {(span["value"], span["highValue"]) for span in spans} == {("1795132800000", "1795219199999")}
+    # The description has the search of contacts, whose body is the same.
+    assert (
+        faults(
+            shared,
+            "hubspot",
+            [replace(call, path=call.path.replace("deals", "contacts")) for call in calls[1:]],
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("closed", "at"),
+    [
+        ("2026-11-20T10:14:00Z", datetime(2026, 11, 20, 10, 14, tzinfo=UTC)),
+        ("2027-01-01T00:00:00Z", datetime(2026, 11, 20, 18, tzinfo=UTC)),  # somebody has put it ahead
+        (None, datetime(2026, 11, 20, 18, tzinfo=UTC)),
+    ],
+)
+def test_a_listed_deal_was_won_when_it_was_closed_and_not_later_than_it_was_written(closed, at):
+    events, _ = listed(deals(deal("7", closed)))
+    assert events[0].at == at
+
+
+# Subscribing.
+
+KEYED = HubSpot.with_settings(access_token="private-app-token", app_id=7700412, developer_key="dev-key")
+WANTED = [
+    ("deal.propertyChange", "dealstage"), ("contact.creation", ""), ("contact.propertyChange", "email"),
+    ("contact.propertyChange", "phone"), ("contact.merge", ""), ("contact.privacyDeletion", ""),
+]  # fmt: skip
+
+
+def target(url: str = URL) -> Reply:
+    return Reply(body=json.dumps({"targetUrl": url, "throttling": {"maxConcurrentRequests": 4}}).encode())
+
+
+def subscriptions(*changes: dict) -> Reply:
+    rows = [
+        {"id": str(n), "eventType": kind, "active": True, **({"propertyName": name} if name else {})}
+        for n, (kind, name) in enumerate(WANTED)
+    ]
+    for row, change in zip(rows, changes, strict=False):
+        row.update(change)
+    return Reply(body=json.dumps({"results": [row for row in rows if row["eventType"]]}).encode())
+
+
+def subscribe(*replies: Reply) -> tuple[list[str], list]:
+    with stub_platform(replies) as platform, (client := TestContract().make_client(platform.url)).session:
+        steps = KEYED.subscribe(URL, client)
+        assert all(step.run() == "done" for step in steps)
+        calls = [(c.method, c.path, json.loads(c.body or b"null")) for c in platform.calls]
+        assert all(path.endswith("?hapikey=dev-key") for _, path, _ in calls)
+        return [step.summary for step in steps], [(m, path.partition("?")[0], b) for m, path, b in calls[2:]]
+
+
+def test_nothing_is_to_do_when_all_is_right():
+    assert subscribe(target(), subscriptions()) == ([], [])
+
+
+def test_an_app_is_set_up_whole():
+    steps, calls = subscribe(Reply(404), Reply(body=b'{"results": []}'), Reply(201))
+    assert len(steps) == 1 + len(WANTED)
+    assert calls[0] == (
+        "PUT",
+        "/webhooks/v3/7700412/settings",
+        {"targetUrl": URL, "throttling": {"maxConcurrentRequests": 10}},
+    )
+    assert [(body["eventType"], body.get("propertyName", "")) for _, _, body in calls[1:]] == WANTED
+
+
+def test_what_differs_is_mended():
+    steps, calls = subscribe(target("https://old.example.com/"), subscriptions({"active": False}), Reply())
+    assert steps == [
+        f"send webhooks to {URL} instead of https://old.example.com/",
+        "switch deal.propertyChange of dealstage on again",
+    ]
+    assert calls[0][2]["throttling"] == {"maxConcurrentRequests": 4}, "theirs stays"
+    assert calls[1] == ("PATCH", "/webhooks/v3/7700412/subscriptions/0", {"active": True})
+
+
+def test_a_private_apps_webhooks_are_set_by_hand():
+    client = TestContract().make_client("http://127.0.0.1:9")
+    with client.session, pytest.raises(Rejected, match="on its own page"):
+        HUBSPOT.subscribe(URL, client)
+
+
+@pytest.mark.parametrize("case", range(2))
+def test_updates_are_what_hubspot_describes(shared, case):
+    outbound = TestContract.outbound[case]
+    with stub_platform(outbound.replies) as platform:
+        TestContract().perform(outbound, platform)
+        [call] = platform.calls
+    # The description calls deals by their number.
+    asked = replace(call, path=call.path.replace("/deals/", "/0-3/"))
+    assert faults(shared, "hubspot", [asked]) == []
 
 
 def test_the_sdk_is_loaded_only_when_it_is_needed():

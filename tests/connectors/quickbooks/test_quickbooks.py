@@ -583,3 +583,95 @@ def test_vendor_payment_is_read_with_its_invoice(shared):
     payload, platform = fetch(Reply(body=body), record("invoice_771"), of=event(key="163"))
     assert (payload["record"]["TotalAmt"], payload["record"]["UnappliedAmt"]) == ("65.0", "10.0")
     assert platform.calls[1].path.startswith(f"/v3/company/{REALM}/invoice/70?")
+
+
+# Listing. C17: what was lost is found, voids and deletions too.
+
+SINCE, UNTIL = datetime(2026, 11, 19, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def changes(entity: str, *records: dict) -> Reply:
+    found = {entity: records, "startPosition": 1, "maxResults": len(records)} if records else {}
+    return Reply(body=json.dumps({"CDCResponse": [{"QueryResponse": [found]}], "time": "x"}).encode())
+
+
+def changed(made: str, at: str = "", **fields) -> dict:
+    times = {"CreateTime": made, "LastUpdatedTime": at or made}
+    return {"Id": "812", "TotalAmt": 119.0, "MetaData": times, **fields}
+
+
+def listing(*replies: Reply) -> tuple[list[SourceEvent], list]:
+    with stub_platform(replies) as platform:
+        bodies = run(platform, lambda qb, client: list(qb.listing(SINCE, UNTIL, client)))
+        return [each for body in bodies for each in QB.parse(request(body))], platform.calls
+
+
+def test_changes_of_a_day_are_listed_as_their_webhooks_tell_them():
+    events, calls = listing(
+        changes("Payment", changed("2026-11-19T09:00:00-08:00")),
+        changes("SalesReceipt"),
+        changes("Customer", {**changed("2026-11-19T01:00:00Z"), "Id": "58"}),
+    )
+    assert [(each.type, each.payload["id"], each.notification) for each in events] == [
+        ("payment.created", "812", True),
+        ("customer.created", "58", True),
+    ]
+    assert events[0].at == datetime(2026, 11, 19, 17, tzinfo=UTC)
+    assert events[0].account == REALM
+    asked = [parse_qs(urlsplit(call.path).query) for call in calls]
+    assert [each["entities"] for each in asked] == [["Payment"], ["SalesReceipt"], ["Customer"]]
+    assert asked[0]["changedSince"] == ["2026-11-19T00:00:00+00:00"]
+
+
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        (changed("2026-11-19T09:00:00Z"), "payment.created"),
+        (changed("2026-11-19T09:00:00Z", "2026-11-21T09:00:00Z"), "payment.created"),  # changed since
+        (changed("2026-11-01T09:00:00Z", "2026-11-19T09:00:00Z"), "payment.updated"),
+        (changed("2026-11-20T00:00:00Z"), None),  # the next day
+        (changed("2026-11-01T09:00:00Z", "2026-11-21T09:00:00Z"), None),
+        (
+            changed("2026-11-19T09:00:00Z", "2026-11-19T10:00:00Z", TotalAmt=0, PrivateNote="Voided"),
+            "payment.voided",
+        ),
+        (
+            changed("2026-11-01T09:00:00Z", "2026-11-19T10:00:00Z", TotalAmt=0.00, PrivateNote="Voided"),
+            "payment.voided",
+        ),
+        (changed("2026-11-19T09:00:00Z", PrivateNote="Voided check in the mail"), "payment.created"),
+        ({"Id": "812", "status": "Deleted", "MetaData": {"LastUpdatedTime": "2026-11-19T10:00:00Z"}}, "payment.deleted"),
+        ({"Id": "812", "status": "Deleted", "MetaData": {"LastUpdatedTime": "2026-11-18T10:00:00Z"}}, None),
+        ({"Id": "812"}, None),
+    ],
+)  # fmt: skip
+def test_what_a_change_is(record, kind):
+    nothing = (changes("SalesReceipt"), changes("Customer"))
+    events, _ = listing(changes("Payment", record), *nothing)
+    assert [each.type for each in events] == ([kind] if kind else [])
+
+
+def test_a_deletion_that_was_lost_takes_its_purchase_back():
+    gone = {"Id": "812", "status": "Deleted", "MetaData": {"LastUpdatedTime": "2026-11-19T10:00:00Z"}}
+    [found], _ = listing(changes("Payment", gone), changes("SalesReceipt"), changes("Customer"))
+    [cancelled] = MAPPING.apply(found, "books")
+    assert cancelled == PurchaseCancelled(
+        fact=f"quickbooks:payment-cancelled/{REALM}/812",
+        of=f"quickbooks:payment/{REALM}/812",
+        occurred_at=datetime(2026, 11, 19, 10, tzinfo=UTC),
+        reason="deleted",
+    )
+
+
+def test_a_list_that_is_cut_off_is_not_taken_for_whole():
+    many = [changed("2026-11-19T09:00:00Z")] * 1000
+    with pytest.raises(Rejected, match="a later one"):
+        listing(changes("Payment", *many))
+
+
+def test_days_that_are_gone_are_not_taken_for_empty_ones():
+    with (
+        (client := CONTRACT.make_client("http://127.0.0.1:9")).session,
+        pytest.raises(Rejected, match="30 days"),
+    ):
+        list(QB.listing(datetime(2026, 10, 1, tzinfo=UTC), UNTIL, client))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from connectors.shopify import AddTags, Shopify, UpdateCustomer
+from connectors.shopify import AddTags, CreateDiscount, Shopify, UpdateCustomer
 from hub.mapping import Ignored, load
 from hub.sdk import Headers, Malformed, MappingError, NotVerified, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.samples import samples_of
@@ -32,6 +32,12 @@ SET = data(metafieldsSet={"metafields": [{"id": "gid://shopify/Metafield/1"}], "
 TAGGED = data(tagsAdd={"node": {"id": MARTA}, "userErrors": []})
 
 
+MADE = data(
+    discountCodeBasicCreate={"codeDiscountNode": {"id": "gid://shopify/DiscountCodeNode/9"}, "userErrors": []}
+)
+VOUCHER = CreateDiscount(code="BREW-7K2M", value="10%", customer_id="7340188266789")
+
+
 class TestContract(ConnectorContract):
     connector = CONNECTOR
     secret = b"hush-of-brewline"
@@ -39,6 +45,7 @@ class TestContract(ConnectorContract):
     outbound = [
         OutboundCase("update_customer", GOLD, [SET], remote_id=MARTA),
         OutboundCase("add_tags", TAGS, [TAGGED], remote_id=MARTA),
+        OutboundCase("create_discount", VOUCHER, [MADE], remote_id="gid://shopify/DiscountCodeNode/9"),
     ]
 
 
@@ -212,7 +219,13 @@ def test_what_moves_no_points_is_passed_over(sample):
     assert mapped(sample).kind == "condition"
 
 
-@pytest.mark.parametrize("topic", ["app/uninstalled", "shop/redact", "customers/delete", "orders/delete"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "app/uninstalled", "shop/redact", "customers/delete", "orders/delete", "orders/create", "orders/updated",
+        "orders/edited", "orders/fulfilled", "orders/partially_fulfilled",
+    ],
+)  # fmt: skip
 def test_what_needs_no_event_says_why(topic):
     [event] = CONNECTOR.parse(webhook(topic, b'{"id": 1}'))
     ignored = MAPPING.apply(event, connection="shop")
@@ -471,3 +484,376 @@ def test_a_change_of_points_updates_the_customer():
     assert rule.action == "update_customer"
     assert rule.params(variables) == {"customer_id": "7", "points": 61, "tier": "gold"}
     assert rule.params({**variables, "member": {**member, "id_here": ""}}) is None
+
+
+# Discounts.
+
+
+def test_a_voucher_becomes_a_code_for_one_use_by_one_customer():
+    [call] = perform(MADE, case=2)
+    assert json.loads(call.body)["variables"]["discount"] == {
+        "code": "BREW-7K2M",
+        "title": "BREW-7K2M",
+        "startsAt": "2026-11-20T10:15:00Z",
+        "context": {"customers": {"add": [MARTA]}},
+        "customerGets": {"value": {"percentage": 0.1}, "items": {"all": True}},
+        "usageLimit": 1,
+        "appliesOncePerCustomer": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "part", "expected"),
+    [
+        ({"value": "12.5%"}, "value", b'{"percentage":0.125}'),
+        ({"value": "100%"}, "value", b'{"percentage":1}'),
+        ({"value": "5.00 EUR"}, "value", b'{"discountAmount":{"amount":"5.00","appliesOnEachItem":false}}'),
+        ({"value": "5", "customer_id": ""}, "context", b'{"all":"ALL"}'),
+        ({"expires_at": "2027-01-31T23:59:59+01:00"}, "endsAt", b'"2027-01-31T22:59:59Z"'),
+    ],
+)
+def test_what_a_discount_takes_off_from_whom_and_until_when(fields, part, expected):
+    suite = TestContract()
+    params = CreateDiscount(**{"code": "BREW-7K2M", "value": "10%", "customer_id": "7", **fields})
+    with stub_platform([MADE]) as platform:
+        suite.perform(OutboundCase("create_discount", params), platform)
+        assert b'"' + part.encode() + b'":' + expected in platform.calls[0].body
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"), [({"value": "free:espresso"}, "takes off"), ({"expires_at": "tomorrow"}, "no time")]
+)
+def test_what_is_no_discount_is_rejected_unsent(fields, says):
+    suite = TestContract()
+    params = CreateDiscount(**{"code": "BREW-7K2M", "value": "10%", **fields})
+    with stub_platform([MADE]) as platform, pytest.raises(Rejected, match=says):
+        suite.perform(OutboundCase("create_discount", params), platform)
+    assert platform.calls == []
+
+
+def test_a_code_that_is_there_was_made_by_an_earlier_try():
+    taken = data(
+        discountCodeBasicCreate={"userErrors": [{"message": "Code must be unique", "code": "TAKEN"}]}
+    )
+    found = data(codeDiscountNodeByCode={"id": "gid://shopify/DiscountCodeNode/9"})
+    suite = TestContract()
+    with stub_platform([taken, found]) as platform:
+        receipt = suite.perform(suite.outbound[2], platform)
+        assert json.loads(platform.calls[1].body)["variables"] == {"code": "BREW-7K2M"}
+    assert receipt.remote_id == "gid://shopify/DiscountCodeNode/9"
+
+
+@pytest.mark.parametrize(
+    ("value", "params"),
+    [
+        (
+            "10%",
+            {
+                "code": "BREW-7K2M", "value": "10%", "customer_id": "7", "expires_at": "",
+                "title": "Points Hub voucher v1",
+            },
+        ),
+        ("free:espresso", None),
+    ],
+)  # fmt: skip
+def test_a_voucher_that_takes_something_off_becomes_a_discount(value, params):
+    [rule] = MAPPING.outbound("voucher.issued")
+    voucher = {
+        "id": "v1",
+        "code": "BREW-7K2M",
+        "reward": "r",
+        "kind": "voucher",
+        "value": value,
+        "expires_at": "",
+    }
+    member = {"id": "m1", "id_here": "7", "ids": {}, "email": "", "phone": "", "name": "", "balance": 0,
+              "pending": 0, "tier": ""}  # fmt: skip
+    told = {"member": member, "points": 0, "posting": {}, "event": {}, "connection": {"name": "shop"}}
+    assert rule.params({**told, "voucher": voucher}) == params
+
+
+# Our own changes, coming back.
+
+
+def updated(*fields: tuple[str, str]) -> bytes:
+    metafields = [{"namespace": namespace, "key": "points", "updated_at": at} for namespace, at in fields]
+    return changed("customers/update", metafields=metafields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "echo"),
+    [
+        ([("loyalty", "2026-11-18T09:12:40+01:00")], True),
+        ([("loyalty", "2026-11-18T09:12:41+01:00")], True),  # later than the customer's own time
+        ([("loyalty", "2026-11-18T09:12:39+01:00")], False),  # somebody has changed the customer since
+        ([("reviews", "2026-11-18T09:12:40+01:00")], False),  # another app's
+        ([("loyalty", "2026-11-02T09:12:40+01:00"), ("loyalty", "2026-11-18T09:12:40+01:00")], True),
+        ([("loyalty", "soon")], False),
+        ([], False),  # subscribed by hand, without metafields
+    ],
+)
+def test_a_change_of_our_own_metafields_is_an_echo(fields, echo):
+    assert read("customers/update", updated(*fields)).echo is echo
+
+
+def test_the_apps_own_namespace_comes_back_with_its_number():
+    app = Shopify.with_settings(shop="brewline", namespace="$app:loyalty")
+    body = updated(("app--812--loyalty", "2026-11-18T09:12:40+01:00"))
+    assert app.parse(webhook("customers/update", body))[0].echo
+    assert not read("customers/update", body).echo
+
+
+def test_only_updates_of_customers_are_echoes():
+    assert not read("orders/paid", changed("orders/paid", metafields=[{"namespace": "loyalty"}])).echo
+
+
+# Subscribing.
+
+URL = "https://points.example.com/webhooks/shop"
+TOPICS = [
+    "ORDERS_PAID", "ORDERS_CANCELLED", "REFUNDS_CREATE", "CUSTOMERS_CREATE", "CUSTOMERS_UPDATE", "CUSTOMERS_MERGE",
+]  # fmt: skip
+
+
+def hook(topic: str, **fields: object) -> dict:
+    spaces = ["loyalty"] if topic == "CUSTOMERS_UPDATE" else []
+    sound = {"uri": URL, "format": "JSON", "includeFields": [], "metafieldNamespaces": spaces}
+    return {"id": f"gid://shopify/WebhookSubscription/{topic}", "topic": topic, **sound, **fields}
+
+
+def page(name: str, nodes: list, after: str = "") -> Reply:
+    return data(
+        **{name: {"nodes": nodes, "pageInfo": {"hasNextPage": bool(after), "endCursor": after or None}}}
+    )
+
+
+def subscribe(*replies: Reply) -> tuple[list[str], list[dict]]:
+    """Subscribe at a Shopify that gives these replies; return what was to do and what it was asked after listing."""
+    suite = TestContract()
+    with stub_platform(replies) as platform, (client := suite.make_client(platform.url)).session:
+        steps = CONNECTOR.subscribe(URL, client)
+        listed = len(platform.calls)
+        assert all(step.run() == "done" for step in steps)
+        return [s.summary for s in steps], [json.loads(c.body)["variables"] for c in platform.calls[listed:]]
+
+
+def test_each_topic_is_subscribed_to_once():
+    done = data(webhookSubscriptionCreate={"userErrors": []})
+    steps, asked = subscribe(page("webhookSubscriptions", []), done)
+    assert [each["topic"] for each in asked] == TOPICS  # privacy topics cannot be
+    assert steps[0] == "subscribe to orders/paid"
+    wanted = {"uri": URL, "format": "JSON", "includeFields": [], "metafieldNamespaces": []}
+    assert asked[0]["wanted"] == wanted
+    assert asked[4]["wanted"] == {**wanted, "metafieldNamespaces": ["loyalty"]}
+
+
+def test_nothing_is_to_do_when_all_is_right():
+    half = [hook(topic) for topic in TOPICS]
+    pages = page("webhookSubscriptions", half[:3], "c1"), page("webhookSubscriptions", half[3:])
+    assert subscribe(*pages) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "summary"),
+    [
+        (
+            {"uri": "https://old.example.com/webhooks/shop"},
+            "mend orders/paid: uri is https://old.example.com/webhooks/shop",
+        ),
+        ({"format": "XML"}, "mend orders/paid: format is XML"),
+        ({"includeFields": ["id"]}, "mend orders/paid: includeFields is ['id']"),
+    ],
+)
+def test_what_differs_is_mended(fields, summary):
+    hooks = [hook("ORDERS_PAID", **fields), *map(hook, TOPICS[1:])]
+    done = data(webhookSubscriptionUpdate={"userErrors": []})
+    steps, [asked] = subscribe(page("webhookSubscriptions", hooks), done)
+    assert steps == [summary]
+    assert asked["id"] == "gid://shopify/WebhookSubscription/ORDERS_PAID"
+    assert asked["wanted"]["uri"] == URL
+
+
+def test_the_apps_own_namespace_needs_no_mending():
+    app = Shopify.with_settings(shop="brewline", access_token="shpat_brewline", namespace="$app:loyalty")
+    hooks = [hook("CUSTOMERS_UPDATE", metafieldNamespaces=["app--812--loyalty"])]
+    hooks += [hook(topic) for topic in TOPICS if topic != "CUSTOMERS_UPDATE"]
+    suite = TestContract()
+    listing = stub_platform([page("webhookSubscriptions", hooks)])
+    with listing as platform, (client := suite.make_client(platform.url)).session:
+        assert app.subscribe(URL, client) == []
+
+
+def test_what_the_app_sends_elsewhere_stays():
+    elsewhere = hook("ORDERS_PAID", uri="https://erp.example.com/in")
+    done = data(webhookSubscriptionCreate={"userErrors": []})
+    steps, [asked] = subscribe(page("webhookSubscriptions", [elsewhere, *map(hook, TOPICS[1:])]), done)
+    assert steps == ["subscribe to orders/paid"]
+    assert asked["topic"] == "ORDERS_PAID"
+
+
+def test_a_topic_the_app_may_not_have_says_why():
+    refused = data(
+        webhookSubscriptionCreate={"userErrors": [{"message": "You cannot create a webhook here"}]}
+    )
+    with pytest.raises(Rejected, match="You cannot create"):
+        subscribe(page("webhookSubscriptions", []), refused)
+
+
+# Listing. C12: what was lost is found.
+
+SINCE, UNTIL = datetime(2026, 11, 18, tzinfo=UTC), datetime(2026, 11, 19, tzinfo=UTC)
+
+
+def bag(amount: str) -> dict:
+    return {"shopMoney": {"amount": amount, "currencyCode": "EUR"}}
+
+
+def changed_order(number: int = 6120450113829, **fields: object) -> dict:
+    return {
+        "id": f"gid://shopify/Order/{number}", "processedAt": "2026-11-18T08:12:37Z",
+        "updatedAt": "2026-11-18T08:12:40Z", "cancelledAt": None, "displayFinancialStatus": "PAID", "refunds": [],
+        **fields,
+    }  # fmt: skip
+
+
+def order_page(lines: list[dict], after: str = "", **fields: object) -> Reply:
+    """The order of the sample as GraphQL answers it, with some of its lines."""
+    order = {
+        "id": "6120450113829", "name": "#1042", "email": "marta@example.com", "phone": None, "test": False,
+        "tags": ["coffee", "newsletter"], "currency": "EUR", "taxes_included": True,
+        "processed_at": "2026-11-18T08:12:37Z", "cancelled_at": None, "cancel_reason": None,
+        "financial_status": "PAID", "source_name": "web", "customer_locale": "de-DE",
+        "subtotal_price": bag("63.52"), "total_price": bag("68.42"),
+        "customer": {
+            "id": "7340188266789", "first_name": "Marta", "last_name": "Lindqvist", "verified_email": True,
+            "email": {"emailAddress": "marta@example.com"}, "phone": {"phoneNumber": "+4915112345678"},
+        },
+        "line_items": {"nodes": lines, "pageInfo": {"hasNextPage": bool(after), "endCursor": after or None}},
+        **fields,
+    }  # fmt: skip
+    return data(order=order)
+
+
+ESPRESSO = {
+    "id": "gid://shopify/LineItem/15040117342501", "quantity": 2, "sku": "ESP-1000", "gift_card": False,
+    "product_id": {"id": "gid://shopify/Product/8831209472293"}, "price": bag("21.40"),
+    "discount_allocations": [{"amount": bag("4.28")}], "tax_lines": [{"price": bag("2.52")}],
+}  # fmt: skip
+GIFT = {
+    "id": "gid://shopify/LineItem/15040117375269", "quantity": 1, "sku": "GIFT-25", "gift_card": True,
+    "product_id": None, "price": bag("25.00"), "discount_allocations": [], "tax_lines": [],
+}  # fmt: skip
+
+
+def listed(*replies: Reply, pauses: list[float] | None = None) -> tuple[list, list]:
+    """List a day at a Shopify that gives these replies; return the events and the calls."""
+    suite = TestContract()
+    with stub_platform(replies) as platform, (client := suite.make_client(platform.url)).session:
+        client.pause = ([] if pauses is None else pauses).append
+        bodies = list(CONNECTOR.listing(SINCE, UNTIL, client))
+        events = [e for body in bodies for e in CONNECTOR.parse(Webhook("LIST", URL, Headers(), body, NOW))]
+        return events, platform.calls
+
+
+def test_a_listed_order_is_the_purchase_its_webhook_tells():
+    [event], calls = listed(
+        page("orders", [changed_order()]), order_page([ESPRESSO], "line-40"), order_page([GIFT])
+    )
+    [purchase] = MAPPING.apply(event, connection="shop")
+    told = mapped("orders/paid")
+    assert (purchase.fact, purchase.name, purchase.occurred_at) == (told.fact, told.name, told.occurred_at)
+    assert purchase.member == told.member
+    ours, theirs = purchase.order, told.order
+    for field in ("id", "number", "currency", "net_minor", "gross_minor", "channel", "tags"):
+        assert getattr(ours, field) == getattr(theirs, field), field
+    assert [(li.sku, li.quantity, li.net_minor, li.gift_card) for li in ours.lines] == [
+        (li.sku, li.quantity, li.net_minor, li.gift_card) for li in theirs.lines
+    ]
+    asked = [json.loads(call.body)["variables"] for call in calls]
+    assert asked[0]["query"] == "updated_at:>='2026-11-18T00:00:00Z'"
+    assert [each["after"] for each in asked] == [None, None, "line-40"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "topics"),
+    [
+        ({}, ["orders/paid"]),
+        ({"displayFinancialStatus": "PENDING"}, []),
+        ({"displayFinancialStatus": "REFUNDED"}, ["orders/paid"]),
+        # placed before, changed that day: perhaps that is when it was paid
+        ({"processedAt": "2026-11-10T08:00:00Z"}, ["orders/paid"]),
+        # placed that day, changed since
+        ({"updatedAt": "2026-11-20T08:00:00Z"}, ["orders/paid"]),
+        ({"processedAt": "2026-11-10T08:00:00Z", "updatedAt": "2026-11-20T08:00:00Z"}, []),
+        ({"processedAt": "2026-11-19T00:00:00Z", "updatedAt": "2026-11-19T00:00:00Z"}, []),  # the next day
+        ({"cancelledAt": "2026-11-18T20:00:00Z"}, ["orders/paid", "orders/cancelled"]),
+        ({"cancelledAt": "2026-11-20T20:00:00Z"}, ["orders/paid"]),
+    ],
+)
+def test_what_happened_that_day_is_listed(fields, topics):
+    whole = order_page([GIFT], cancelled_at=fields.get("cancelledAt"))
+    events, _ = listed(page("orders", [changed_order(**fields)]), whole)
+    assert [event.type for event in events] == topics
+
+
+def test_a_listed_refund_is_the_refund_its_webhook_tells():
+    refund = {
+        "id": "949401125157", "order_id": {"id": "gid://shopify/Order/6120450113829"},
+        "created_at": "2026-11-18T13:40:12Z",
+        "transactions": {"nodes": [
+            {"kind": "REFUND", "status": "SUCCESS", "test": False, "amount": bag("19.26"), "currency": bag("19.26")},
+            {"kind": "REFUND", "status": "FAILURE", "test": False, "amount": bag("9.00"), "currency": bag("9.00")},
+        ]},
+        "refund_shipping_lines": {"nodes": []},
+        "refund_line_items": {
+            "nodes": [{"subtotal_set": bag("19.26"), "total_tax_set": bag("1.26")}],
+            "pageInfo": {"hasNextPage": False, "endCursor": None},
+        },
+    }  # fmt: skip
+    day = [{"id": "gid://shopify/Refund/949401125157", "createdAt": "2026-11-18T13:40:12Z"}]
+    old = [{"id": "gid://shopify/Refund/1", "createdAt": "2026-11-17T13:40:12Z"}]
+    order = changed_order(
+        processedAt="2026-11-10T08:00:00Z", updatedAt="2026-11-20T08:00:00Z", refunds=old + day
+    )
+    [event], _ = listed(page("orders", [order]), data(refund=refund))
+    [back] = MAPPING.apply(event, connection="shop")
+    assert (back.name, back.fact, back.of) == (
+        "purchase.refunded", "shopify:refund/949401125157", "shopify:order/6120450113829",
+    )  # fmt: skip
+    assert (back.refund.gross_minor, back.refund.net_minor, back.refund.currency) == (1926, 1800, "EUR")
+
+
+def test_a_listing_waits_for_its_bucket_to_fill():
+    cost = {
+        "requestedQueryCost": 604,
+        "actualQueryCost": 40,
+        "throttleStatus": {**BUCKET, "currentlyAvailable": 504},
+    }
+    slow = json.loads(page("orders", []).body) | {"extensions": {"cost": cost}}
+    pauses: list[float] = []
+    throttled = errors("Throttled", "THROTTLED", cost={**cost, "throttleStatus": BUCKET})
+    events, calls = listed(throttled, Reply(body=json.dumps(slow).encode()), pauses=pauses)
+    assert pauses == [(604 - 4) / 50, (604 - 504) / 50]
+    assert (events, len(calls)) == ([], 2)
+
+
+def test_a_bucket_that_stays_empty_ends_the_listing():
+    with pytest.raises(TryLater, match="Throttled"):
+        listed(errors("Throttled", "THROTTLED"))
+
+
+def test_an_order_that_is_gone_ends_the_listing_for_now():
+    with pytest.raises(TryLater, match="without the order"):
+        listed(page("orders", [changed_order()]), data(order=None))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"listed": "orders/paid"}, {"listed": "", "body": {"id": 1}}, {"listed": 7, "body": {"id": 1}},
+        {"listed": "orders/paid", "body": {"id": "1"}}, [],
+    ],
+)  # fmt: skip
+def test_what_nobody_listed_is_malformed(body):
+    with pytest.raises(Malformed):
+        CONNECTOR.parse(Webhook("POST", "", Headers(), json.dumps(body).encode(), NOW))

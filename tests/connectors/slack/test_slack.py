@@ -8,15 +8,27 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 from pydantic import SecretStr
+from slack_sdk.models.blocks import Block
 from slack_sdk.signature import SignatureVerifier
 
-from connectors.slack import Message, Slack, approval_blocks, escape, message
+from connectors.slack import AskApproval, Message, Slack, approval_blocks, escape, message, named, together
 from connectors.slack import Reply as SlackReply
 from hub.mapping import load
-from hub.sdk import Headers, Malformed, NotVerified, Receipt, Rejected, SourceEvent, TryLater, Webhook
-from hub.sdk.events import ApprovalDecided, Command, CommandReceived, Decision
+from hub.sdk import (
+    Card,
+    Headers,
+    Malformed,
+    NotVerified,
+    Receipt,
+    Rejected,
+    SourceEvent,
+    TryLater,
+    Webhook,
+)
+from hub.sdk.events import ApprovalDecided, Command, CommandReceived, Decision, MemberRef
 from hub.sdk.samples import Sample
 from hub.sdk.testing import ConnectorContract, OutboundCase, Reply, stub_platform
+from tests.specs import faults
 
 NOW = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
 TEAM, APP = "T07BREWLINE", "A07POINTSHUB"
@@ -43,6 +55,11 @@ class TestContract(ConnectorContract):
         OutboundCase("post_message", Message(text="Jana earned 120 points"), [OK]),
         OutboundCase(
             "post_blocks", Message(text="Decide"), [POSTED], remote_id="C07LOYALTY/1795167600.000200"
+        ),
+        OutboundCase(
+            "ask_approval",
+            AskApproval(approval=APPROVAL, summary="600 points to Café Linde"),
+            [OK],
         ),
         OutboundCase("respond", SlackReply(url="/actions/1", text="120 points"), [OK]),
     ]
@@ -83,6 +100,12 @@ def sample(name: str) -> bytes:
     return next(
         s.body for s in CONTRACT.all_samples() if s.type + ("~" + s.variant) * bool(s.variant) == name
     )
+
+
+def command(text: str, **fields: str) -> Webhook:
+    """The command of the sample with another text."""
+    form = {name: values[0] for name, values in parse_qs(sample("slash_command").decode()).items()}
+    return request(urlencode({**form, "text": text, **fields}).encode())
 
 
 def pressed(name: str = "block_actions") -> dict:
@@ -173,7 +196,7 @@ def test_an_address_test_is_answered_and_not_stored():
 
 
 def test_a_command_is_acknowledged_to_its_typist_alone_and_a_click_in_silence():
-    answer = SLACK.answer(request(sample("slash_command")))
+    answer = SLACK.answer(command("", command="/coffee"))
     assert json.loads(answer.body)["response_type"] == "ephemeral"
     assert json.loads(answer.body)["text"].startswith("Got it")
     assert answer.store
@@ -527,3 +550,152 @@ def test_a_block_slack_sdk_does_not_know_yet_is_sent_as_it_is():
 
 def test_escape_leaves_other_text_alone():
     assert escape("Café *Linde* > 5") == "Café *Linde* &gt; 5"
+
+
+# C24: /points, answered at once.
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("mara@example.com", MemberRef(email="mara@example.com")),
+        ("  mara@example.com ", MemberRef(email="mara@example.com")),
+        ("<mailto:mara@example.com|mara@example.com>", MemberRef(email="mara@example.com")),
+        ("+49 30 123-456", MemberRef(phone="+4930123456")),
+        ("<tel:+4930123456|+49 30 123456>", MemberRef(phone="+4930123456")),
+        ("030 123456", None),  # of which country?
+        ("@mara", None),
+        ("mara@example.com please", None),
+        ("mara", None),
+        ("", None),
+    ],
+)
+def test_the_text_of_a_command_names_the_member(text, who):
+    assert named(text) == who
+    assert SLACK.asks_about(command(text)) == who
+
+
+def test_only_the_points_command_asks_and_only_for_those_who_may():
+    assert SLACK.asks_about(command("mara@example.com", command="/coffee")) is None
+    assert SLACK.asks_about(request(sample("block_actions"))) is None
+    assert SLACK.asks_about(request(b"\xff")) is None
+    picky = Slack(SLACK.settings.model_copy(update={"lookup_users": ("U07BOSS",)}))
+    assert picky.asks_about(command("mara@example.com")) is None
+    assert "may not" in json.loads(picky.answer(command("mara@example.com")).body)["text"]
+    assert picky.asks_about(command("mara@example.com", user_id="U07BOSS")) == MemberRef(
+        email="mara@example.com"
+    )
+
+
+def test_a_command_that_names_nobody_is_told_how_to():
+    said = json.loads(SLACK.answer(command("who am I")).body)
+    assert said["response_type"] == "ephemeral"
+    assert "+4930123456" in said["text"]
+
+
+GOLD = Card(
+    known=True, name="Mara Lind", points=1250, pending=40, tier="Gold",
+    next_expiry=datetime(2027, 1, 31, tzinfo=UTC), next_expiring=200,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("card", "shown"),
+    [
+        (
+            GOLD,
+            ["*Mara Lind* · Gold\n1250 points", "40 more are on their way.", "200 end on 2027-01-31."],
+        ),
+        (Card(known=True, name="Jana", unit="beans"), ["*Jana*\n0 beans"]),
+        (Card(known=True, points=3), ["3 points"]),  # a member without a name
+        (Card(known=True, name="<!channel> & co", points=3), ["*&lt;!channel&gt; &amp; co*\n3 points"]),
+        (Card(known=True, name="M" * 500, points=3), [f"*{'M' * 40}*\n3 points"]),
+    ],
+)
+def test_an_account_is_shown_in_blocks_to_the_typist_alone(card, shown):
+    body = json.loads(SLACK.show(command("mara@example.com"), card).body)
+    assert body["response_type"] == "ephemeral"
+    assert body["text"] == "\n".join(shown)
+    section, *context = body["blocks"]
+    texts = [section["text"]["text"], *(each["text"] for block in context for each in block["elements"])]
+    assert texts == shown
+    assert [block.to_dict() for block in Block.parse_all(body["blocks"])] == body["blocks"]
+
+
+def test_nobody_is_shown_as_nobody():
+    body = json.loads(SLACK.show(command("mara@example.com"), Card(known=False)).body)
+    assert body == {
+        "response_type": "ephemeral",
+        "text": "We know nobody by that e-mail address or phone number.",
+    }
+
+
+# Approvals.
+
+
+def told(**words) -> dict:
+    """What a rule may read: a happening, and nothing else."""
+    member = dict.fromkeys(("id", "id_here", "email", "phone", "tier", "name"), "") | {
+        "ids": {},
+        "pending": 0,
+    }
+    empty = {"member": {**member, "balance": 0}, "points": 0, "posting": {}, "event": {}}
+    return {**empty, "connection": {"name": "chat"}, **words}
+
+
+ASKED = {
+    "id": APPROVAL, "kind": "adjustment", "role": "loyalty_manager", "summary": "600 points to Café Linde",
+    "state": "requested", "actor": "staff:ida", "reason": "",
+}  # fmt: skip
+
+
+def test_an_approval_that_is_requested_is_asked_for_in_the_channel(shared):
+    [rule] = MAPPING.outbound("approval.requested")
+    params = rule.params(told(approval=ASKED))
+    assert (rule.action, params["approval"], params["summary"]) == (
+        "ask_approval", APPROVAL, "600 points to Café Linde",
+    )  # fmt: skip
+    receipt, [call] = post(
+        AskApproval(**{**params, "channel": "C07APPROVALS"}), POSTED, action="ask_approval"
+    )
+    body = json.loads(call.body)
+    assert body["text"] == "600 points to Café Linde"
+    assert [button["value"] for button in body["blocks"][1]["elements"]] == [APPROVAL, APPROVAL]
+    assert receipt == Receipt("C07LOYALTY/1795167600.000200")
+    assert faults(shared, "slack", [call], "/api") == []
+
+
+# Storms.
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "both"),
+    [
+        (Message(text="a"), Message(text="b"), "a\nb"),
+        (Message(text="a", channel="C1"), Message(text="b", channel="C1"), "a\nb"),
+        (Message(text="a", channel="C1"), Message(text="b"), None),
+        (Message(text="a", blocks=[{"type": "divider"}]), Message(text="b"), None),
+        (Message(text="a"), Message(text="b", blocks=[{"type": "divider"}]), None),
+        (Message(text="\n".join("a" * 39)), Message(text="b"), "\n".join("a" * 39) + "\nb"),  # 40 lines
+        (Message(text="\n".join("a" * 40)), Message(text="b"), None),
+        (Message(text="<" * 800), Message(text="<" * 76), None),  # each becomes four: 3,505 with the break
+    ],
+)
+def test_messages_for_one_channel_go_together_as_long_as_slack_shows_them_whole(first, later, both):
+    found = together(first, later)
+    assert (found and found.text) == both
+    assert found is None or found.channel == first.channel
+
+
+def test_slack_is_called_once_a_second():
+    assert Slack.pace == (1.0, 1)
+
+
+def test_calls_are_what_slack_describes(shared):
+    calls = [
+        *post(Message(text="hello", channel="C1"), POSTED)[1],
+        *post(
+            Message(text="hello", blocks=[{"type": "divider"}], channel="C1"), POSTED, action="post_blocks"
+        )[1],
+    ]
+    assert faults(shared, "slack", calls, "/api") == []

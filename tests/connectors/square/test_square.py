@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from square.utils.webhooks_helper import verify_signature
 
-from connectors.square import SIGNATURE, AdjustPoints, Square
+from connectors.square import SIGNATURE, AccumulatePoints, AdjustPoints, Square
+from hub.mapping import load
 from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.samples import samples_of
 from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply, stub_platform
+from tests.specs import faults
 
 NOW = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
 SECRET = b"square-signature-key-of-the-test"
@@ -23,6 +27,9 @@ NO_ACCOUNT = Reply()  # Square leaves the list out when it is empty
 PROGRAM = Reply(body=b'{"program": {"id": "prog-1", "status": "ACTIVE"}}')
 ENROLLED = Reply(body=b'{"loyalty_account": {"id": "acc-new", "program_id": "prog-1"}}')
 ADJUSTED = Reply(body=b'{"event": {"id": "levent-1", "type": "ADJUST_POINTS", "source": "LOYALTY_API"}}')
+ORDER = Reply(body=b'{"order": {"id": "ord-1", "location_id": "L-BREWLINE"}}')
+ACCUMULATED = Reply(body=b'{"events": [{"id": "levent-2", "type": "ACCUMULATE_POINTS"}]}')
+ORDER_OF_ANNA = AccumulatePoints(customer_id="CBREWANNA0001", order_id="ord-1")
 
 
 def error(code: str, detail: str = "", status: int = 400) -> Reply:
@@ -50,6 +57,7 @@ class TestContract(ConnectorContract):
             [NO_ACCOUNT, NO_ACCOUNT, PROGRAM, ENROLLED, ADJUSTED],
             remote_id="levent-1",
         ),
+        OutboundCase("accumulate_points", ORDER_OF_ANNA, [ACCOUNT, ORDER, ACCUMULATED], remote_id="levent-2"),
     )
 
 
@@ -265,37 +273,136 @@ def test_the_probe_tells_the_loyalty_program():
             assert SQUARE.probe(client) == "loyalty program prog-1, ACTIVE"
 
 
-def test_what_we_send_is_in_squares_own_description(shared):
-    spec = json.loads((shared / "specs/square.json").read_text())
-    schemas = spec["components"]["schemas"]
-    schema_of = {
-        "/v2/loyalty/accounts/search": "SearchLoyaltyAccountsRequest",
-        "/v2/loyalty/accounts": "CreateLoyaltyAccountRequest",
-        "/v2/loyalty/accounts/acc-new/adjust": "AdjustLoyaltyPointsRequest",
+def test_square_awards_an_orders_points_by_its_own_rules():
+    with stub_platform([ACCOUNT, ORDER, ACCUMULATED]) as platform:
+        TestContract().perform(TestContract.outbound[2], platform)
+        calls = [(call.method, call.path) for call in platform.calls]
+        body = json.loads(platform.calls[-1].body)
+    assert calls[1:] == [("GET", "/v2/orders/ord-1"), ("POST", "/v2/loyalty/accounts/acc-anna/accumulate")]
+    assert body == {
+        "accumulate_points": {"order_id": "ord-1"},
+        "location_id": "L-BREWLINE",
+        "idempotency_key": KEY,
     }
 
-    def check(value, schema, where):
-        schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-        if isinstance(value, dict):
-            assert set(schema.get("required", [])) <= set(value), where
-            for name, part in value.items():
-                assert name in schema["properties"], f"{where}.{name}"
-                assert not schema["properties"][name].get("readOnly"), f"{where}.{name}"
-                check(part, schema["properties"][name], f"{where}.{name}")
-        elif isinstance(value, list):
-            for part in value:
-                check(part, schema["items"], where)
-        else:
-            types = {str: "string", int: "integer", bool: "boolean"}
-            assert schema["type"] == types[type(value)], where
-            assert len(str(value)) <= schema.get("maxLength", 10_000), where
-            assert schema.get("minimum", value) <= value <= schema.get("maximum", value), where
 
-    params = AdjustPoints(
-        customer_id="CBREWBEN00003", points=15, reason="Points Hub 17", phone="+4915550109876"
-    )
-    _, calls = perform(params, NO_ACCOUNT, NO_ACCOUNT, PROGRAM, ENROLLED, ADJUSTED)
-    assert "/v2/loyalty/programs/{program_id}" in spec["paths"]
-    for method, path, body in calls:
-        if method == "POST":
-            check(body, schemas[schema_of[path]], path)
+@pytest.mark.parametrize("case", range(3))
+def test_calls_are_what_square_describes(shared, case):
+    outbound = TestContract.outbound[case]
+    with stub_platform(outbound.replies) as platform:
+        TestContract().perform(outbound, platform)
+        assert faults(shared, "square", platform.calls) == []
+
+
+# Listing. C15: what was lost is found.
+
+SINCE, UNTIL = datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC)
+LOCATIONS = Reply(body=b'{"locations": [{"id": "L-BREWLINE", "merchant_id": "MBREWLINE"}]}')
+MAPPING = load(Path(__file__).parents[3] / "mappings/square.yaml", Square)
+
+
+def records(name: str, *found: dict, cursor: str = "") -> Reply:
+    return Reply(body=json.dumps({name: found} | ({"cursor": cursor} if cursor else {})).encode())
+
+
+def listed(*replies: Reply, square: Square = SQUARE) -> tuple[list[SourceEvent], list]:
+    with stub_platform(replies) as platform, (client := TestContract().make_client(platform.url)).session:
+        bodies = list(square.listing(SINCE, UNTIL, client))
+        events = [e for body in bodies for e in square.parse(Webhook("LIST", URL, Headers(), body, NOW))]
+        return events, platform.calls
+
+
+def inner(name: str) -> dict:
+    return sample(name)["data"]["object"][name.partition(".")[0]]
+
+
+def test_what_is_listed_is_the_fact_its_webhook_tells_each_once():
+    payment, refund = inner("payment.updated"), inner("refund.updated")
+    other = {**payment, "id": "pay-2"}
+    events, calls = listed(
+        LOCATIONS,
+        records("payments", payment, cursor="next"), records("payments", other),
+        records("payments", payment),  # asked by its time of change as well
+        records("refunds", refund), records("refunds"),
+    )  # fmt: skip
+    facts = [MAPPING.apply(event, connection="till")[0] for event in events]
+    told = [
+        MAPPING.apply(SQUARE.parse(webhook(sample(name)))[0], connection="till")[0]
+        for name in ("payment.updated", "refund.updated")
+    ]
+    assert [fact.fact for fact in facts] == [told[0].fact, "square:payment/pay-2", told[1].fact]
+    assert facts[0].order == told[0].order
+    assert facts[2].refund == told[1].refund
+    assert events[0].account == "MBREWLINE"
+    paths = [call.path.partition("?")[0] for call in calls]
+    assert paths == ["/v2/locations", *["/v2/payments"] * 3, *["/v2/refunds"] * 2]
+    queries = [parse_qs(call.path.partition("?")[2]) for call in calls]
+    assert queries[1]["begin_time"] == ["2026-11-20T00:00:00Z"]
+    assert queries[1]["end_time"] == ["2026-11-21T00:00:00Z"]
+    assert queries[2]["cursor"] == ["next"]
+    assert queries[3]["updated_at_begin_time"] == ["2026-11-20T00:00:00Z"]
+    assert {query["location_id"][0] for query in queries[1:]} == {"L-BREWLINE"}
+
+
+@pytest.mark.parametrize(
+    ("host", "test"), [("connect.squareup.com", False), ("connect.squareupsandbox.com", True)]
+)
+def test_a_listed_payment_of_the_sandbox_is_a_test(host, test):
+    square = Square.with_settings(access_token="t", api_base=f"https://{host}")
+    payment = records("payments", inner("payment.updated"))
+    [event], _ = listed(LOCATIONS, payment, records("payments"), records("refunds"), square=square)
+    assert event.test is test
+
+
+# Subscribing.
+
+
+def hook(**fields: object) -> dict:
+    sound = {"id": "wbhk_1", "enabled": True, "event_types": [*Square.events], "notification_url": URL}
+    return {**sound, **fields}
+
+
+def subscribe(*replies: Reply) -> tuple[list[str], list[str], list]:
+    with stub_platform(replies) as platform, (client := TestContract().make_client(platform.url)).session:
+        steps = SQUARE.subscribe(URL, client)
+        came = [step.run() for step in steps]
+        calls = [(call.method, call.path, json.loads(call.body or b"null")) for call in platform.calls]
+        assert calls[0][1] == "/v2/webhooks/subscriptions?include_disabled=true"
+        return [step.summary for step in steps], came, calls[1:]
+
+
+def test_a_subscription_is_made_for_what_we_read_and_its_key_is_not_shown():
+    made = Reply(body=json.dumps({"subscription": hook(id="wbhk_9", signature_key="hush-hush")}).encode())
+    elsewhere = hook(notification_url="https://erp.example.com/in")
+    [summary], [came], [(method, path, body)] = subscribe(records("subscriptions", elsewhere), made)
+    assert summary == "create a webhook subscription for 7 types of events"
+    assert came.startswith("wbhk_9: its signature key")
+    assert "hush" not in came
+    assert (method, path) == ("POST", "/v2/webhooks/subscriptions")
+    assert body["subscription"] == {
+        "name": "Points Hub",
+        "event_types": [*Square.events],
+        "notification_url": URL,
+        "api_version": "2026-09-16",
+    }
+
+
+def test_nothing_is_to_do_when_all_is_right():
+    more = hook(event_types=[*Square.events, "order.created"])
+    assert subscribe(records("subscriptions", more)) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes"),
+    [
+        ({"enabled": False}, {"enabled": True}),
+        ({"notification_url": "https://old.example.com/webhooks/till"}, {"notification_url": URL}),
+        ({"event_types": [*Square.events][:6]}, {"event_types": [*Square.events]}),
+    ],
+)
+def test_what_differs_is_mended(fields, changes):
+    done = Reply(body=json.dumps({"subscription": hook()}).encode())
+    [summary], _, [(method, path, body)] = subscribe(records("subscriptions", hook(**fields)), done)
+    assert summary == f"mend the webhook subscription wbhk_1: {', '.join(changes)}"
+    assert (method, path) == ("PUT", "/v2/webhooks/subscriptions/wbhk_1")
+    assert body == {"subscription": changes}

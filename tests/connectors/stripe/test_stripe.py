@@ -432,3 +432,115 @@ def test_a_change_of_points_updates_the_customer():
     assert rule.action == "update_customer"
     assert rule.params(variables) == {"customer_id": "cus_1", "points": 61, "pending": 25, "tier": "gold"}
     assert rule.params({**variables, "member": {**member, "id_here": ""}}) is None
+
+
+# Subscribing.
+
+URL = "https://points.example.com/webhooks/pay"
+
+
+def endpoint(**fields: object) -> dict:
+    sound = {
+        "id": "we_1",
+        "object": "webhook_endpoint",
+        "url": URL,
+        "status": "enabled",
+        "enabled_events": [*Stripe.events],
+    }
+    return {**sound, **fields}
+
+
+def listing_of(*items: dict, more: bool = False) -> Reply:
+    return Reply(body=json.dumps({"object": "list", "data": items, "has_more": more}).encode())
+
+
+def subscribe(*replies: Reply) -> tuple[list[str], list[str], list]:
+    suite = TestContract()
+    with stub_platform(replies) as platform, (client := suite.make_client(platform.url)).session:
+        steps = CONNECTOR.subscribe(URL, client)
+        came = [step.run() for step in steps]
+        return [step.summary for step in steps], came, platform.calls[1:]
+
+
+def test_an_endpoint_is_made_for_what_we_read_and_its_secret_is_not_shown():
+    made = Reply(body=json.dumps(endpoint(id="we_9", secret="whsec_only_once")).encode())
+    [summary], [came], [call] = subscribe(listing_of(endpoint(url="https://erp.example.com/in")), made)
+    assert summary == "create a webhook endpoint for 11 types of events"
+    assert came.startswith("we_9: reveal its signing secret")
+    assert "whsec" not in came
+    form = parse_qs(call.body.decode())
+    assert (call.method, call.path) == ("POST", "/v1/webhook_endpoints")
+    assert (form["url"], form["api_version"]) == ([URL], ["2026-10-28.endive"])
+    assert {form[f"enabled_events[{n}]"][0] for n in range(11)} == set(Stripe.events)
+
+
+@pytest.mark.parametrize("enabled", [[*Stripe.events], ["*"], [*Stripe.events, "payout.paid"]])
+def test_nothing_is_to_do_when_all_is_right(enabled):
+    assert subscribe(listing_of(endpoint(enabled_events=enabled))) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "summary", "sent"),
+    [
+        ({"url": "https://old.example.com/webhooks/pay"}, "mend we_1: url", {"url": [URL]}),
+        ({"status": "disabled"}, "mend we_1: disabled", {"disabled": ["false"]}),
+        (
+            {"enabled_events": [*list(Stripe.events)[:10], "payout.paid"]},
+            "mend we_1: enabled_events",
+            {"enabled_events[10]": ["payout.paid"], "enabled_events[11]": ["customer.deleted"]},
+        ),
+    ],
+)
+def test_what_differs_is_mended(fields, summary, sent):
+    [said_], _, [call] = subscribe(
+        listing_of(endpoint(**fields)), Reply(body=json.dumps(endpoint()).encode())
+    )
+    assert (said_, call.path) == (summary, "/v1/webhook_endpoints/we_1")
+    form = parse_qs(call.body.decode())
+    assert {name: form.get(name) for name in sent} == sent
+
+
+# Listing.
+
+SINCE, UNTIL = datetime(2026, 11, 18, tzinfo=UTC), datetime(2026, 11, 19, tzinfo=UTC)
+
+
+def listed(*replies: Reply) -> tuple[list[bytes], list]:
+    suite = TestContract()
+    with stub_platform(replies) as platform, (client := suite.make_client(platform.url)).session:
+        return list(CONNECTOR.listing(SINCE, UNTIL, client)), platform.calls
+
+
+def test_listed_events_are_those_of_the_webhooks():
+    first, second = (json.loads(SAMPLES[name]) for name in ("checkout.session.completed", "charge.refunded"))
+    bodies, calls = listed(listing_of(first, more=True), listing_of(second))
+    assert [read(body) for body in bodies] == [
+        read(SAMPLES["checkout.session.completed"]), read(SAMPLES["charge.refunded"]),
+    ]  # fmt: skip
+    asked = [parse_qs(call.path.partition("?")[2]) for call in calls]
+    assert (asked[0]["created[gte]"], asked[0]["created[lt]"]) == (["1794960000"], ["1795046400"])
+    assert "starting_after" not in asked[0]
+    assert asked[1]["starting_after"] == [first["id"]]
+
+
+def test_every_sample_is_the_same_fact_when_it_is_listed():
+    for name, body in SAMPLES.items():
+        [again], _ = listed(listing_of(json.loads(body)))
+        assert read(again).id == read(body).id, name
+        assert MAPPING.apply(read(again, Stripe.with_settings()), connection="pay") == MAPPING.apply(
+            read(body, Stripe.with_settings()), connection="pay"
+        ), name
+
+
+def test_days_stripe_keeps_no_more_are_not_taken_for_empty_ones():
+    suite = TestContract()
+    with (
+        (client := suite.make_client("http://127.0.0.1:9")).session,
+        pytest.raises(Rejected, match="30 days"),
+    ):
+        list(CONNECTOR.listing(datetime(2026, 10, 1, tzinfo=UTC), SINCE, client))
+
+
+def test_a_key_that_may_not_list_says_what_to_do():
+    with pytest.raises(Rejected, match="permission"):
+        listed(Reply(403, {}, said("The provided key does not have the required permissions")))

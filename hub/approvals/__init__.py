@@ -1,0 +1,32 @@
+"""Approvals: what needs a person waits for one, before it has any effect.
+
+    requested ──> applied     a person with the role allowed it, and it was done in the same transaction
+              └─> lapsed      allowed, and by then not possible any more; the reason says why
+              └─> rejected
+
+What is asked for is data (`kind`, `subject`); what allowing it does is in `kinds`, one entry for each kind. Whoever
+asked never decides, and what is decided stays decided.
+
+    approvals = Approvals.open(tx, ids, now=now, roles=roles)
+    approvals.request("tier", key=..., member=..., ...)      # once for each key
+    decide(step, id, approved=True, actor="staff:ida")       # Refused tells why not
+    approvals.flush(tx)
+"""
+
+from hub.approvals.kinds import KINDS, Kind
+from hub.approvals.reading import listed, overdue, show
+from hub.approvals.work import PROGRAMME, Approval, Approvals, Refused, Roles, decide
+
+__all__ = [
+    "KINDS",
+    "PROGRAMME",
+    "Approval",
+    "Approvals",
+    "Kind",
+    "Refused",
+    "Roles",
+    "decide",
+    "listed",
+    "overdue",
+    "show",
+]

@@ -1,0 +1,56 @@
+"""What each kind of approval does once it is allowed. A new kind is one more entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hub.ledger import adjust_key
+from hub.sdk.errors import InsufficientPoints
+from hub.tiers import Cause
+
+if TYPE_CHECKING:
+    from hub.approvals.work import Approval
+    from hub.effects import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind.
+
+    Attributes:
+        apply: does it, in the transaction of the decision; returns why it is not possible any more, or nothing.
+            The decision's event, if it came by one, is `approval.event`.
+        keys: the ledger's idempotency keys it may use.
+    """
+
+    apply: Callable[[Step, Approval], str]
+    keys: Callable[[Approval], set[str]] = lambda _approval: set()
+
+
+def _tier(step: Step, approval: Approval) -> str:
+    cause = Cause(f"approval:{approval.id}", step.book.now, event=approval.event, approval=approval.id)
+    return step.tiers.grant(approval.member, approval.subject["to"], cause)
+
+
+def _adjust(step: Step, approval: Approval) -> str:
+    subject = approval.subject
+    try:
+        step.adjust(
+            approval.member,
+            subject["wallet"],
+            subject["points"],
+            key=subject["key"],
+            actor=approval.maker,
+            reason=f"{subject['reason']}; approved by {approval.checker}",
+        )
+    except InsufficientPoints as error:
+        return str(error)
+    return ""
+
+
+KINDS: Mapping[str, Kind] = {
+    "tier": Kind(_tier),
+    "adjustment": Kind(_adjust, lambda approval: {adjust_key(approval.subject["key"])}),
+}

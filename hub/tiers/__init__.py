@@ -1,0 +1,17 @@
+"""Levels: up in the transaction of the posting that reaches one, down at the checks the programme names.
+
+    tiers = Tiers.open(tx, members, ladder=program.ladder, book=book, since=earliest)
+    tiers.level(member, at), tiers.benefits(member, at)
+    tiers.counted(member, at, points={"status": 40})    # what an event changed of what is measured
+    tiers.review(member, Cause(...), allowed)           # up at once; what needs a person is returned
+    tiers.catch_up(member)                              # what dates ask for: checks, grace, warnings
+    tiers.flush(tx)
+
+`due` finds members with a date that has come; `history` shows how somebody's level came about.
+"""
+
+from hub.tiers.measure import measure
+from hub.tiers.reading import Change, due, history
+from hub.tiers.work import Cause, Proposal, Tiers
+
+__all__ = ["Cause", "Change", "Proposal", "Tiers", "due", "history", "measure"]
