@@ -1,6 +1,9 @@
 # Every command a newcomer needs. `make demo` is the place to begin.
 PYTHON ?= python3
 VENV := .venv
+# Of `make crash`: a server of each, on which databases and queues may be made.
+POSTGRESQL ?= postgresql://postgres@127.0.0.1:5432/postgres
+BROKER ?= amqp://guest:guest@127.0.0.1:5672//
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -37,6 +40,11 @@ bench: install
 crash: install
 	$(BIN)/hub crashtest --runs 50
 	$(BIN)/hub crashtest --runs 5 --negative-control
+	$(BIN)/hub crashtest points
+	$(BIN)/hub crashtest poison
+	$(BIN)/hub crashtest flood
+	$(BIN)/hub crashtest --runs 30 --postgresql $(POSTGRESQL) --broker $(BROKER)
+	$(BIN)/hub crashtest points --postgresql $(POSTGRESQL) --broker $(BROKER)
 
 constraints:
 	$(BIN)/pip install --quiet uv

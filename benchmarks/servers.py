@@ -19,18 +19,18 @@ from granian.log import LogLevels
 
 from benchmarks.load import SECRET
 from hub.crashtest.child import Child
-from hub.engine.local import LocalEngine
+from hub.engine.local import LOOPS, LocalEngine
 from hub.hub import Hub, open_hub
 from hub.inbox import Inbox, Row
 from hub.inbox.sqlite import SqliteStore
 from hub.pipeline import accept
 from hub.rules.program import SAMPLE_PROGRAM
+from hub.running import spare_the_collector
 from hub.sdk import Headers, Webhook
 from hub.web.app import create_app
 from hub.web.front import Front
 from hub.web.receive import public_url
 from hub.web.server import BACKLOG, make, serve
-from hub.web.serving import spare_the_collector
 
 DELAY = "BENCHMARKS_COMMIT_DELAY_S"
 
@@ -61,9 +61,8 @@ def accepting() -> Front:
 class Processing(LocalEngine):
     """Brings webhooks to the ledger and the outbox, and delivers nothing."""
 
-    def start(self) -> None:
-        self._process.start()
-        self._catch_up.start()
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub, {kind: LOOPS[kind] for kind in ("inbox", "journal")}, deliver=())
 
 
 def processing() -> Front:

@@ -21,6 +21,7 @@ from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, problems_o
 
 DEFAULT_MAPPINGS = Path(__file__).parents[1] / "mappings"
 DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+BROKERS = ("amqp://", "amqps://", "redis://", "rediss://")
 _SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20}
 _SPANS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 
@@ -87,6 +88,15 @@ class Outgoing(_Part):
     allow_private: list[str] = []
 
 
+class Engine(_Part):
+    """Who does the work: the serving process itself, or workers that are rung through a broker."""
+
+    kind: Literal["local", "celery"] = "local"
+    broker: SecretStr | None = None
+    queues: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")] = "points-hub"
+    slow: list[str] = []
+
+
 class HubFile(_Part):
     """The whole of hub.yaml."""
 
@@ -102,6 +112,7 @@ class HubFile(_Part):
     logs: Literal["auto", "json", "console"] = "auto"
     retention: Retention = Retention()
     outgoing: Outgoing = Outgoing()
+    engine: Engine = Engine()
     roles: dict[str, list[str]] = {}
     connections: dict[str, ConnectionEntry] = {}
 
@@ -267,6 +278,7 @@ class _Reader:
                 f"no connection is named {self.file.alerts!r}",
                 did_you_mean(self.file.alerts, names),
             )
+        self._check_engine(names)
         self.check_roles(["staff", *names])
         for index, network in enumerate(self.file.outgoing.allow_private):
             try:
@@ -275,6 +287,28 @@ class _Reader:
                 self.complain(
                     ("outgoing", "allow_private", index), str(error), "write 10.1.2.0/24 or 127.0.0.1"
                 )
+
+    def _check_engine(self, names: Mapping[str, Any]) -> None:
+        engine = self.file.engine
+        for index, name in enumerate(engine.slow):
+            if name not in names:
+                hint = did_you_mean(name, names)
+                self.complain(("engine", "slow", index), f"no connection is named {name!r}", hint)
+        if engine.kind == "local":
+            return
+        if self.file.database.startswith("sqlite"):
+            self.complain(
+                ("engine", "kind"),
+                "several processes cannot share the work of a SQLite database",
+                "name a PostgreSQL database (`hub move` takes the data there), or write kind: local",
+            )
+        broker = engine.broker.get_secret_value() if engine.broker else ""
+        if not broker.startswith(BROKERS):
+            self.complain(
+                ("engine", "broker") if broker else ("engine",),
+                "Celery needs a broker",
+                'write broker: "amqp://user:password@host//" or "redis://host:6379/0"',
+            )
 
     def check_roles(self, sources: list[str]) -> None:
         """Check who may decide what: each is `staff:name`, or `connection:user`."""

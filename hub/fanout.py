@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from hub import journal, outbox
+from hub.crashpoints import here
 from hub.journal import Entry
 from hub.ledger import Book, balances_of
 from hub.members import Directory
@@ -53,6 +54,7 @@ def fan_out(
     happenings: Sequence[Happening] = (),
 ) -> int:
     """Write the deliveries that this transaction's postings, happenings and events cause, in it; return how many."""
+    here("before fan out")
     heard = hub.triggers
     occasions = [o for o in _occasions(book.posted, entries, happenings) if not heard.isdisjoint(o.triggers)]
     if not occasions:

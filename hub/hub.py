@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,8 @@ from hub import account, housekeeping, journal, outbox, plugins, upkeep
 from hub.clock import Clock, system_clock
 from hub.config import Config, read_config
 from hub.connections import Connection
-from hub.engine.local import LocalEngine
+from hub.crashpoints import here
+from hub.engine import Engine, engine_of
 from hub.http import Guard, Outgoing
 from hub.inbox import Inbox, Refusals
 from hub.intake import intake_of
@@ -56,6 +58,7 @@ class Hub:
         *,
         clock: Clock = system_clock,
         commit_delay_s: float = 0.0,
+        engine: Callable[[Hub], Engine] = engine_of,
     ) -> None:
         self.config, self.plugins, self.clock, self.mappings = config, found, clock, mappings
         self.connections = config.connections
@@ -69,7 +72,7 @@ class Hub:
         for path in set(config.mappings.values()):
             self._remember(path, mappings[path].version, "mapping")
         self._listen()
-        self.engine = LocalEngine(self)
+        self.engine = engine(self)
         self.inbox = Inbox(
             self.database,
             on_stored=self.engine.ring_inbox,
@@ -129,6 +132,7 @@ class Hub:
 
     def tell(self, settled: Settled) -> None:
         """Count and tell what a transaction did, after its commit."""
+        here("after ledger commit")
         self.figures.count(settled.entries, settled.posted)
         for entry in settled.entries:
             if entry.state == "parked":
@@ -284,13 +288,29 @@ def read_files(path: Path) -> Files:
     return Files(config, found, program, mappings, warnings)
 
 
-def open_hub(path: Path, *, clock: Clock = system_clock, commit_delay_s: float = 0.0) -> Hub:
+def open_hub(
+    path: Path,
+    *,
+    clock: Clock = system_clock,
+    commit_delay_s: float = 0.0,
+    engine: Callable[[Hub], Engine] = engine_of,
+) -> Hub:
     """Read every file of a hub and open its database.
+
+    Args:
+        path: of hub.yaml.
+        engine: makes what does the work, once the hub is started.
 
     Raises:
         ConfigError: as `read_files`.
     """
     files = read_files(path)
     return Hub(
-        files.config, files.plugins, files.program, files.mappings, clock=clock, commit_delay_s=commit_delay_s
+        files.config,
+        files.plugins,
+        files.program,
+        files.mappings,
+        clock=clock,
+        commit_delay_s=commit_delay_s,
+        engine=engine,
     )

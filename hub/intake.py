@@ -16,6 +16,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from hub import inbox
+from hub.crashpoints import here
 from hub.inbox import StoredRow
 from hub.storage import Database, insert_new
 from hub.storage.tables import cursor
@@ -57,12 +58,15 @@ class CursorIntake:
         position = self.position()
         with self._database.read_inbox() as connection:
             rows = inbox.read_after(connection, position, limit)
+        _taken(rows)
 
         @contextmanager
         def transaction() -> Iterator[sa.Connection]:
+            here("after mapping")
             with self._database.write() as connection:
                 self._advance(connection, position, rows[-1].id)
                 yield connection
+                here("before ledger commit")
 
         yield rows, transaction
 
@@ -99,11 +103,14 @@ class ClaimIntake:
     def batch(self, limit: int) -> Iterator[tuple[list[StoredRow], Transaction]]:
         with self._database.write() as connection:
             rows = inbox.claim_pending(connection, limit)
+            _taken(rows)
 
             @contextmanager
             def transaction() -> Iterator[sa.Connection]:
+                here("after mapping")
                 yield connection
                 inbox.finish(connection, [row.id for row in rows])
+                here("before ledger commit")
 
             yield rows, transaction
 
@@ -119,6 +126,11 @@ class ClaimIntake:
         with self._database.read_inbox() as connection:
             pending = sa.select(inbox_table.c.id).where(inbox_table.c.id.in_(ids), inbox_table.c.pending)
             return set(connection.scalars(pending))
+
+
+def _taken(rows: Sequence[StoredRow]) -> None:
+    if rows:
+        here("after claim")
 
 
 def intake_of(database: Database) -> Intake:

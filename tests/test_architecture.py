@@ -17,6 +17,7 @@ LAYERS: list[set[str]] = [
     {
         "hub.clock",
         "hub.codes",
+        "hub.crashpoints",
         "hub.ids",
         "hub.money",
         "hub.expressions",
@@ -63,9 +64,12 @@ LAYERS: list[set[str]] = [
         "hub.opening",
         "hub.redeeming",
         "hub.desk",
+        "hub.moving",
     },
     {"hub.engine"},
-    {"hub.hub", "hub.web", "hub.api", "hub.doctor", "hub.starting", "hub.crashtest", "hub.demo"},
+    {"hub.hub"},
+    {"hub.running"},
+    {"hub.web", "hub.api", "hub.doctor", "hub.starting", "hub.crashtest", "hub.demo"},
     {"hub.cli"},
 ]
 STAGES = {"hub.inbox", "hub.mapping", "hub.members", "hub.rules", "hub.ledger"}

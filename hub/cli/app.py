@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -93,6 +94,27 @@ def serve(
     become(config.resolve(), host, int(port), workers=workers)
 
 
+@app.command()
+def worker(
+    config: ConfigPath = DEFAULT,
+    queues: Annotated[
+        str, typer.Option(help="Only these kinds of work: inbox,journal or outbox.<a slow connection>.")
+    ] = "",
+) -> None:
+    """Do the work of a hub whose hub.yaml has `engine: {kind: celery}`; run as many as you like."""
+    from hub.running import work
+
+    work(config, [name.strip() for name in queues.split(",") if name.strip()])
+
+
+@app.command()
+def scheduler(config: ConfigPath = DEFAULT) -> None:
+    """Keep house for workers: points that come due, retention; of several schedulers one does."""
+    from hub.running import schedule
+
+    schedule(config)
+
+
 def _claim(host: str, port: int) -> None:
     """See that nobody listens there; the server itself would say so with a page of its own insides.
 
@@ -157,15 +179,38 @@ for group, name in (
     app.add_typer(group, name=name)
 
 
+app.command("move")(ledger.move_database)
+
+
 @app.command()
 def crashtest(
+    kind: Annotated[
+        str, typer.Argument(help="kill (random instants), points (named ones), poison, flood.")
+    ] = "kill",
     runs: Annotated[int, typer.Option(min=1, max=1000, help="How often the hub is killed.")] = 50,
     negative_control: Annotated[
         bool, typer.Option("--negative-control", help="Acknowledge before the commit: losses must be found.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the random instants.")] = 1,
+    postgresql: Annotated[
+        str, typer.Option(help="A PostgreSQL server; the hub gets a database of its own there.")
+    ] = "",
+    broker: Annotated[
+        str, typer.Option(help="RabbitMQ or Redis: a web process, a worker, a scheduler.")
+    ] = "",
 ) -> None:
-    """Kill the hub at random instants under load, and count what is lost or doubled."""
-    from hub.crashtest import run
+    """Kill the hub at random instants or named points under load, and count what is lost or doubled."""
+    from hub import crashtest as tests
 
-    sys.exit(run(runs, negative_control=negative_control, seed=seed))
+    where: dict[str, Any] = {"seed": seed, "postgresql": postgresql, "broker": broker}
+    if broker and not postgresql:
+        raise typer.BadParameter("workers need PostgreSQL: add --postgresql", param_hint="--broker")
+    kinds: dict[str, Callable[[], int]] = {
+        "kill": lambda: tests.run(runs, negative_control=negative_control, **where),
+        "points": lambda: tests.points(**where),
+        "poison": lambda: tests.poison(**where),
+        "flood": lambda: tests.flood(**where),
+    }
+    if kind not in kinds:
+        raise typer.BadParameter(f"{kind!r} is no kind; valid: {', '.join(kinds)}", param_hint="KIND")
+    sys.exit(kinds[kind]())

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -281,3 +281,44 @@ def upgrade_database(config: ConfigPath = DEFAULT) -> None:
         say(f"{part}: {before or 'empty'} -> {after}")
     if not moved:
         say("nothing to do")
+
+
+def move_database(
+    to: Annotated[
+        str, typer.Option(help="An empty PostgreSQL database: postgresql://user:password@host/name.")
+    ],
+    config: ConfigPath = DEFAULT,
+) -> None:
+    """Take a stopped hub from SQLite to PostgreSQL, and prove that the ledger is the same; exit 1 if not."""
+    from rich.progress import Progress
+
+    from hub.moving import move
+    from hub.storage import Database
+
+    source, target = Database(configured(config).database), Database(to)
+    try:
+        with Progress(console=console(), transient=True) as progress:
+            bars: dict[str, Any] = {}
+
+            def tell(table: str, done: int, total: int) -> None:
+                bar = bars.setdefault(table, progress.add_task(table, total=total))
+                progress.update(bar, completed=done)
+
+            moved = move(source, target, now() - SWEEP_LAG, tell)
+    finally:
+        source.close()
+        target.close()
+    for finding in moved.findings:
+        say(str(finding), style="red")
+    if moved.findings:
+        raise typer.Exit(1)
+    before = f", {moved.resumed} of them before" if moved.resumed else ""
+    say(f"{sum(moved.rows.values())} rows of {len(moved.rows)} tables are over{before}")
+    say(f"the ledger verifies, and the chains of {moved.members} members end alike")
+    say(f"now write `database: {_shown(to)}` into {config}, and start the hub; the files stay as they were")
+
+
+def _shown(url: str) -> str:
+    import sqlalchemy as sa
+
+    return sa.make_url(url).render_as_string(hide_password=True)

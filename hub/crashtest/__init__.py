@@ -2,6 +2,7 @@
 
     child     the hub: `hub serve` in a process group of its own, killed as a whole
     sender    the platform: sends a delivery again and again until it is accepted, some of them once more
+    site      its processes: one, or a web process, a worker and a scheduler on PostgreSQL and a broker
     sink      the software that is told: notes every call it gets
     verdict   compares what was accepted, what was posted and what was told
     control   a hub that answers before it commits: the test is only worth its name if it catches this one
@@ -10,6 +11,6 @@ A killed process loses what it had in memory; what it had written to files stays
 proves the order of answers and commits, not that the disk keeps its promises when the power fails.
 """
 
-from hub.crashtest.run import run
+from hub.crashtest.run import flood, points, poison, run
 
-__all__ = ["run"]
+__all__ = ["flood", "points", "poison", "run"]

@@ -47,12 +47,21 @@ class Child:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Start it; return at once."""
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start it; return at once. `environment` comes on top of what it has."""
         self._started = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                env={**self._environment, **(environment or {})},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def wait_ready(self, within_s: float = READY_WITHIN_S) -> float:
@@ -69,6 +78,14 @@ class Child:
                 return time.monotonic() - self._started
             time.sleep(0.01)
         raise NotReady(f"no answer within {within_s} s: {self._tail()}")
+
+    def dies_within(self, within_s: float) -> bool:
+        """Wait until it has killed itself; return whether it was in time."""
+        assert self._process is not None
+        try:
+            return self._process.wait(within_s) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
 
     def kill(self) -> None:
         """Kill every process of it at once, as a crash of the machine would."""

@@ -1,136 +1,230 @@
-"""The test: start, send, kill, again; then let it finish, and compare."""
+"""The tests: start, send, kill, again; then let the hub finish, and compare."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
+import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
 
-from hub import plugins
-from hub.config import Config, load_config
-from hub.crashtest.child import Child, NotReady
+from hub.crashpoints import POINTS, VARIABLE
+from hub.crashtest.child import NotReady
 from hub.crashtest.sender import Platform
-from hub.crashtest.sink import Sink
-from hub.crashtest.verdict import Verdict, compare, end_leases, wait_until_done
+from hub.crashtest.site import Site, own_database, site
+from hub.crashtest.verdict import Verdict, compare, end_leases, unanswered, wait_until_done
 from hub.ledger import Report, verify
-from hub.storage import Database
 
-HERE = Path(__file__).parent
-SINK = "CRASHTEST_SINK"
-"""The environment variable that hub.yaml names."""
 ALIVE_S = 1.0
 """The longest that a hub lives once it is ready, in seconds."""
 STARTING_S = 1.0
 YOUNG = 5
 """Every so manieth hub is killed within STARTING_S of its start, ready or not."""
+REACHED_WITHIN_S = 40.0
+"""How long a process may take to come to the point at which it dies."""
 ACCEPT_WITHIN_S = 60.0
 FINISH_WITHIN_S = 180.0
 MOST_SHOWN = 10
+OF_COMMANDS = {"mid migration": "db", "mid move": "move", "before move verified": "move"}
+"""Points that a command comes to, not a process that serves."""
+OF_BROKERS = {"after bell", "after lease"}
+"""Points that are there only where a broker rings."""
 
 OUT = Console(highlight=False, markup=False, soft_wrap=True)
+T = TypeVar("T")
 
 
-def run(runs: int, *, negative_control: bool = False, seed: int = 1) -> int:
-    """Run the test and print what it found; the last line has the figures.
+def run(
+    runs: int, *, negative_control: bool = False, seed: int = 1, postgresql: str = "", broker: str = ""
+) -> int:
+    """Kill a process of the hub at random instants; print what came of it, the figures in the last line.
 
     Args:
-        runs: how often the hub is killed.
+        runs: how often.
         negative_control: let it answer before it commits; losses must be found then.
         seed: of the instants and the orders.
+        postgresql: a server's address; the hub gets a database of its own there. Empty is SQLite.
+        broker: then there are a web process, a worker and a scheduler, and any of them is killed.
 
     Returns:
         The exit status: 0 when nothing is lost or doubled and the ledger verifies; of a negative control, 0 when
         losses were found.
     """
-    with TemporaryDirectory(prefix="hub-crashtest-") as name, Sink() as sink:
-        folder = Path(name)
-        environment = {**os.environ, SINK: sink.url}
-        config = _config(folder, environment)
-        child = Child(_command(folder, negative_control=negative_control), folder / "hub.log", environment)
-        platform = Platform(config.connections["shop"], child.port, seed)
-        database = Database(config.database)
-        try:
-            recovery_s = _kill_again_and_again(
-                child, platform, Random(seed), runs, young=not negative_control
-            )
-            end_leases(database, datetime.now(UTC))
-            child.start()
-            recovery_s = max(recovery_s, child.wait_ready())
-            platform.finish(ACCEPT_WITHIN_S)
-            done = wait_until_done(database, FINISH_WITHIN_S)
-            child.stop()
-            verdict = compare(database, platform.accepted, sink.calls, sink.posting_of)
-            report = verify(database, datetime.now(UTC))
-        except NotReady as error:
-            OUT.print(f"the hub did not come back: {error}")
-            return 2
-        finally:
+
+    def hurt(hub: Site, _platform: Platform) -> float:
+        return _kill_again_and_again(hub, Random(seed), runs, young=not negative_control)
+
+    with site(postgresql=postgresql, broker=broker, hasty=negative_control) as hub:
+        return _judge(hub, f"runs {runs}", seed, hurt, losses_wanted=negative_control)
+
+
+def points(*, seed: int = 1, postgresql: str = "", broker: str = "", only: Iterable[str] = ()) -> int:
+    """As `run`, at each named crash point once (`only`: at these)."""
+    wanted = list(only) or list(POINTS)
+    serving = [p for p in wanted if p not in OF_COMMANDS and (broker or p not in OF_BROKERS)]
+    missed: list[str] = []
+
+    def hurt(hub: Site, _platform: Platform) -> float:
+        slowest_s = 0.0
+        hub.start()
+        hub.web.wait_ready()
+        for point in _bar(serving, "crash points"):
+            name = POINTS[point].partition(":")[0]
+            child = hub.children.get(name, hub.web)
             child.kill()
-            database.close()
+            end_leases(hub.database, datetime.now(UTC))
+            child.start({VARIABLE: point})
+            reached = child.dies_within(REACHED_WITHIN_S)
+            if not reached:
+                missed.append(point)
+                child.kill()
+            child.start()
+            slowest_s = max(slowest_s, hub.web.wait_ready())
+        return slowest_s
+
+    # Bodies are kept for no time, so that there is something to prune.
+    with site(postgresql=postgresql, broker=broker, extra="retention: {bodies: 1 second}\n") as hub:
+        status = _judge(hub, f"points {len(serving)} missed {len(missed)}", seed, hurt)
+    for point in missed:
+        OUT.print(f"no process came to {point!r}")
+    commands = [p for p in wanted if p in OF_COMMANDS and (postgresql or p == "mid migration")]
+    failed = _die_in_commands(commands, postgresql) if commands else []
+    for failure in failed:
+        OUT.print(failure)
+    OUT.print(f"points {len(serving) + len(commands)} missed {len(missed)} failed_commands {len(failed)}")
+    return 1 if status or missed or failed else 0
+
+
+def _die_in_commands(wanted: list[str], postgresql: str) -> list[str]:
+    """Let commands die at their points and run them again; return what did not go as it should."""
+    failed = []
+    with site() as hub, own_database(postgresql) as url:
+
+        def command(name: str, point: str = "") -> int:
+            arguments = ["move", "--to", url] if name == "move" else ["db", "upgrade"]
+            environment = {**hub.environment, VARIABLE: point}
+            done = subprocess.run(  # noqa: S603 - our own command
+                hub.command(*arguments), env=environment, capture_output=True, check=False
+            )
+            return done.returncode
+
+        for name in ("db", "move"):
+            its = [point for point in wanted if OF_COMMANDS[point] == name]
+            failed += [f"no command came to {point!r}" for point in its if command(name, point) != -9]
+            if (its or name == "db") and command(name) != 0:
+                failed.append(f"{name} does not get over its crash")
+            if name == "db":
+                platform = Platform(hub.config.connections["shop"], hub.web.port, 1)
+                hub.start()
+                hub.web.wait_ready()
+                platform.start()
+                time.sleep(ALIVE_S)
+                platform.finish(ACCEPT_WITHIN_S)
+                hub.stop()
+    return failed
+
+
+def poison(*, seed: int = 1, postgresql: str = "", broker: str = "", rows: int = 20) -> int:
+    """Send genuine webhooks that nobody can read, at the head and between good ones; the good ones must go through."""
+
+    def hurt(hub: Site, platform: Platform) -> float:
+        hub.start()
+        started_s = hub.web.wait_ready()
+        platform.poison(rows)
+        return started_s
+
+    with site(postgresql=postgresql, broker=broker) as hub:
+        status = _judge(hub, f"poison {rows}", seed, hurt)
+        silent = unanswered(hub.database, "poison-")
+    for delivery in silent[:MOST_SHOWN]:
+        OUT.print(f"{delivery} is neither parked nor told of")
+    return 1 if status or silent else 0
+
+
+def flood(
+    *,
+    seed: int = 1,
+    postgresql: str = "",
+    broker: str = "",
+    events: int = 1000,
+    times: int = 20,
+    threads: int = 64,
+) -> int:
+    """Send the same events many times from many threads at once; each must count once."""
+
+    def hurt(hub: Site, platform: Platform) -> float:
+        hub.start()
+        started_s = hub.web.wait_ready()
+        platform.flood(events, times, threads)
+        return started_s
+
+    with site(postgresql=postgresql, broker=broker) as hub:
+        return _judge(hub, f"events {events} times {times} threads {threads}", seed, hurt, steady=False)
+
+
+def _judge(
+    hub: Site,
+    what: str,
+    seed: int,
+    hurt: Callable[[Site, Platform], float],
+    *,
+    losses_wanted: bool = False,
+    steady: bool = True,
+) -> int:
+    """Send orders (`steady`) while `hurt` does its worst, let the hub finish, compare, and print; return the exit status."""
+    platform = Platform(hub.config.connections["shop"], hub.web.port, seed)
+    try:
+        if steady:
+            platform.start()
+        recovery_s = hurt(hub, platform)
+        end_leases(hub.database, datetime.now(UTC))
+        hub.start()
+        recovery_s = max(recovery_s, hub.web.wait_ready())
+        platform.finish(ACCEPT_WITHIN_S)
+        done = wait_until_done(hub.database, FINISH_WITHIN_S)
+        hub.stop()
+        accepted = platform.accepted
+        verdict = compare(hub.database, accepted, hub.sink.calls, hub.sink.posting_of)
+        report = verify(hub.database, datetime.now(UTC))
+    except NotReady as error:
+        OUT.print(f"the hub did not come back: {error}")
+        return 2
     _tell(verdict, report, done=done)
     OUT.print(
-        f"runs {runs} sent {len(platform.deliveries)} accepted {len(platform.accepted)} posted {verdict.posted} "
-        f"extra_calls {verdict.extra_calls} recovery_s {recovery_s:.2f} "
-        f"lost {len(verdict.lost)} doubled {len(verdict.doubled)}"
+        f"{what} sent {len(platform.deliveries)} accepted {len(accepted)} posted {verdict.posted} "
+        f"lost {len(verdict.lost)} doubled {len(verdict.doubled)} extra_calls {verdict.extra_calls} "
+        f"recovery_s {recovery_s:.2f}"
     )
-    if negative_control:
+    if losses_wanted:
         return 0 if verdict.lost else 1
     return 0 if done and not (verdict.lost or verdict.doubled or report.findings) else 1
 
 
-def _kill_again_and_again(
-    child: Child, platform: Platform, random: Random, runs: int, *, young: bool
-) -> float:
-    """Kill the hub `runs` times; return the longest it took to be ready again, in seconds.
+def _kill_again_and_again(hub: Site, random: Random, runs: int, *, young: bool) -> float:
+    """Kill a process of the hub `runs` times; return the longest it took to answer again, in seconds.
 
     Args:
         young: kill some before they are ready, too.
     """
     slowest_s = 0.0
-    platform.start()
-    for number in _bar(runs):
-        child.start()
+    for number in _bar(range(1, runs + 1), "killing the hub"):
+        hub.start()
         if young and number % YOUNG == 0:
             time.sleep(random.uniform(0.0, STARTING_S))
         else:
-            slowest_s = max(slowest_s, child.wait_ready())
+            slowest_s = max(slowest_s, hub.web.wait_ready())
             time.sleep(random.uniform(0.1, ALIVE_S))
-        child.kill()
+        hub.children[random.choice(list(hub.children))].kill()
     return slowest_s
 
 
-def _config(folder: Path, environment: Mapping[str, str]) -> Config:
-    """Lay the hub's files into `folder` and read them."""
-    for name in ("hub.yaml", "program.yaml"):
-        shutil.copy(HERE / name, folder)
-    return load_config(folder / "hub.yaml", plugins.load().connectors, environment)
-
-
-def _command(folder: Path, *, negative_control: bool) -> list[str]:
-    file = str(folder / "hub.yaml")
-    if negative_control:
-        return [sys.executable, "-m", "hub.crashtest.control", file, "{port}"]
-    return [sys.executable, "-m", "hub", "serve", "--config", file, "--listen", "127.0.0.1:{port}"]
-
-
-def _bar(runs: int) -> Iterator[int]:
+def _bar(things: Iterable[T], what: str) -> Iterator[T]:
     console = Console(stderr=True)
-    yield from track(
-        range(1, runs + 1),
-        "killing the hub",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    yield from track(list(things), what, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _tell(verdict: Verdict, report: Report, *, done: bool) -> None:

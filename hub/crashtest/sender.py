@@ -6,7 +6,7 @@ import http.client
 import itertools
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
 from urllib.parse import urlsplit
@@ -24,6 +24,15 @@ AGAIN = 0.1
 """The share of accepted deliveries that are sent once more: platforms do, when an answer is lost on its way."""
 CUSTOMERS = 40
 """Few, so that many orders meet in one member's chain."""
+POISON = (
+    b"this is no JSON",
+    b"[" * 100_000,
+    b'{"id": ' + b"9" * 5000 + b"}",
+    b'{"id": "a\\u0000b", "line_items": null}',
+    b"\xff\xfe\x00",
+    b"",
+)
+"""Bodies that a platform may sign in a bad hour; each is parked, and none keeps the next one waiting."""
 TRY_S = 5.0
 PAUSE_S = 0.05
 
@@ -73,7 +82,40 @@ class Platform:
         self._give_up_at = time.monotonic() + within_s
         self._stopping.set()
         for thread in self._threads:
-            thread.join(within_s + 2 * TRY_S)
+            if thread.ident:
+                thread.join(within_s + 2 * TRY_S)
+
+    def flood(self, events: int, times: int, threads: int) -> None:
+        """Send the same orders so many times from so many threads, each until it is accepted; return when all are."""
+        self.deliveries += [Delivery(f"order-{n}", n, n % CUSTOMERS) for n in range(1, events + 1)]
+        turns = iter([delivery for _ in range(times) for delivery in self.deliveries])
+        taking = threading.Lock()
+
+        def send_on() -> None:
+            line = _Line(self._port, self._path)
+            while True:
+                with taking:
+                    delivery = next(turns, None)
+                if delivery is None:
+                    break
+                self._deliver(line, delivery)
+            line.close()
+
+        senders = [threading.Thread(target=send_on, name=f"crashtest-flood-{n}") for n in range(threads)]
+        for thread in senders:
+            thread.start()
+        for thread in senders:
+            thread.join()
+
+    def poison(self, rows: int) -> None:
+        """Send so many webhooks that are signed and that nobody can read."""
+        line = _Line(self._port, self._path)
+        for number in range(rows):
+            body = POISON[number % len(POISON)]
+            webhook = signed(self._connection, replace(self._sample, body=body), datetime.now(UTC))
+            while not line.post(webhook.body, {**webhook.headers, DELIVERY_ID: f"poison-{number}"}):
+                time.sleep(PAUSE_S)
+        line.close()
 
     @property
     def accepted(self) -> set[str]:

@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from hub.intake import CursorIntake
+from hub.intake import intake_of
 from hub.storage import Database
-from hub.storage.tables import cursor, event, inbox, outbox, posting
+from hub.storage.tables import event, inbox, outbox, posting
 
 LOOK_EVERY_S = 0.2
 
@@ -74,6 +74,7 @@ def wait_until_done(database: Database, within_s: float) -> bool:
     while not _is_done(database):
         if time.monotonic() > until:
             return False
+        end_pauses(database, datetime.now(UTC))
         time.sleep(LOOK_EVERY_S)
     return True
 
@@ -85,17 +86,29 @@ def end_leases(database: Database, now: datetime) -> None:
         connection.execute(taken.values(lease_until=now))
 
 
-def _is_done(database: Database) -> bool:
+def end_pauses(database: Database, now: datetime) -> None:
+    """Let the minutes pass that a call waits for its next try: each crash that it met has made it wait longer."""
+    with database.write() as connection:
+        later = outbox.update().where(outbox.c.state == "ready", outbox.c.next_at > now)
+        connection.execute(later.values(next_at=now))
+
+
+def unanswered(database: Database, prefix: str) -> list[str]:
+    """Return the deliveries, of those whose id begins so, of which no event says what became of them."""
+    sent = sa.select(inbox.c.id, inbox.c.delivery_id).where(inbox.c.delivery_id.startswith(prefix))
     with database.read_inbox() as connection:
-        last = connection.scalar(sa.select(sa.func.max(inbox.c.id))) or 0
+        ids = {row.id: row.delivery_id for row in connection.execute(sent)}
     with database.read() as connection:
-        position = (
-            connection.scalar(sa.select(cursor.c.position).where(cursor.c.name == CursorIntake.NAME)) or 0
-        )
+        told = set(connection.scalars(sa.select(event.c.inbox_id).where(event.c.inbox_id.in_(ids))))
+    return sorted(name for id_, name in ids.items() if id_ not in told)
+
+
+def _is_done(database: Database) -> bool:
+    with database.read() as connection:
         reading = connection.scalar(
             sa.select(sa.func.count()).select_from(event).where(event.c.state.in_(["ready", "fetching"]))
         )
         telling = connection.scalar(
             sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state.in_(["ready", "sending"]))
         )
-    return position >= last and not reading and not telling
+    return intake_of(database).oldest() is None and not reading and not telling

@@ -6,14 +6,17 @@ costs at most `SWEEP_S`, because every loop looks again by itself.
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
 
 from hub import housekeeping, pipeline, upkeep
+from hub.storage import is_conflict
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -35,6 +38,8 @@ class Loop:
         self._work = work
         self._every_s = every_s
         self._bell = threading.Event()
+        self._resting = threading.Event()
+        self._staying = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -43,12 +48,23 @@ class Loop:
 
     def ring(self) -> None:
         """Say that there is work."""
+        self._resting.clear()
         self._bell.set()
+
+    def ring_and_stay(self, timeout_s: float) -> None:
+        """Say that there is work, and stay until it is done; whoever comes while somebody stays goes at once."""
+        self.ring()
+        if self._staying.acquire(blocking=False):
+            try:
+                self._resting.wait(timeout_s)
+            finally:
+                self._staying.release()
 
     def stop(self, timeout_s: float) -> None:
         """Finish the piece at hand and end."""
         self._stopping.set()
         self._bell.set()
+        self._resting.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
@@ -60,14 +76,20 @@ class Loop:
                 found = self._work()
                 pause_s = 0.0
             except sa.exc.OperationalError as error:
-                pause_s = min(max(2 * pause_s, 0.1), 10.0)
-                log.warning(
-                    "the database is away",
-                    action="database_away",
-                    loop=self._thread.name,
-                    error=str(error.orig),
-                )
                 found = 0
+                if is_conflict(error):  # nothing happened, and the other side is through
+                    pause_s = random.uniform(0.001, 0.02)
+                    log.info(
+                        "a transaction is tried again", action="transaction_again", loop=self._thread.name
+                    )
+                else:
+                    pause_s = min(max(2 * pause_s, 0.1), 10.0)
+                    log.warning(
+                        "the database is away",
+                        action="database_away",
+                        loop=self._thread.name,
+                        error=str(error.orig),
+                    )
             except Exception:
                 pause_s = min(max(2 * pause_s, 0.1), 10.0)
                 log.exception("a loop failed and goes on", action="loop_error", loop=self._thread.name)
@@ -75,52 +97,80 @@ class Loop:
             if pause_s:
                 self._stopping.wait(pause_s)
             elif not found:
+                if not self._bell.is_set():
+                    self._resting.set()
                 self._bell.wait(self._every_s)
 
 
-class LocalEngine:
-    """Threads that process, catch up, deliver, keep house and ask platforms."""
+Work = Callable[["Hub"], int]
 
-    def __init__(self, hub: Hub) -> None:
+LOOPS: Mapping[str, tuple[Work, float]] = {
+    "inbox": (pipeline.process, SWEEP_S),
+    "journal": (pipeline.catch_up, SWEEP_S),
+    "housekeeping": (housekeeping.sweep, 5.0),
+    "upkeep": (upkeep.run_due, 5.0),
+}
+"""Kind of work -> what does a bounded piece of it, and the seconds after which its loop looks by itself."""
+
+
+class LocalEngine:
+    """Threads that process, catch up, keep house, ask platforms and deliver.
+
+    Args:
+        hub: whose work it is.
+        loops: which kinds of work are done here.
+        deliver: connections whose deliveries are made here; None is all.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        loops: Mapping[str, tuple[Work, float]] = LOOPS,
+        deliver: Collection[str] | None = None,
+    ) -> None:
         self._hub = hub
         self._started = False
-        self._process = Loop("hub-process", lambda: pipeline.process(hub))
-        self._catch_up = Loop("hub-catch-up", lambda: pipeline.catch_up(hub))
-        self._keep_house = Loop("hub-housekeeping", lambda: housekeeping.sweep(hub), every_s=5.0)
-        self._upkeep = Loop("hub-upkeep", lambda: upkeep.run_due(hub), every_s=5.0)
+        self._deliver = deliver
+        self._loops = {
+            kind: Loop(f"hub-{kind}", partial(work, hub), every_s) for kind, (work, every_s) in loops.items()
+        }
 
     def start(self) -> None:
         """Start every thread."""
         self._started = True
-        upkeep.plan(self._hub)
-        self._hub.deliverer.start()
-        for loop in self._loops:
+        if "upkeep" in self._loops:
+            upkeep.plan(self._hub)
+        if self._deliver is None or self._deliver:
+            self._hub.deliverer.start(self._deliver)
+        for loop in self._loops.values():
             loop.start()
-
-    @property
-    def _loops(self) -> tuple[Loop, ...]:
-        return self._process, self._catch_up, self._keep_house, self._upkeep
 
     def ring_inbox(self) -> None:
         """A webhook was stored."""
-        self._process.ring()
+        self.ring("inbox")
 
     def ring_journal(self) -> None:
         """An event became ready."""
-        self._catch_up.ring()
+        self.ring("journal")
 
     def ring_upkeep(self) -> None:
         """A platform is to be asked now."""
-        self._upkeep.ring()
+        self.ring("upkeep")
 
     def ring_outbox(self) -> None:
         """A delivery was written."""
         self._hub.deliverer.wake()
 
+    def ring(self, kind: str) -> None:
+        """There is work of a kind; nothing happens where it is not done here."""
+        if kind in self._loops:
+            self._loops[kind].ring()
+
     def stop(self, timeout_s: float = 10.0) -> None:
         """Finish what is at hand; the rest waits in the database."""
         if not self._started:
             return
-        for loop in self._loops:
+        for loop in self._loops.values():
             loop.stop(timeout_s)
-        self._hub.deliverer.stop(timeout_s)
+        if self._deliver is None or self._deliver:
+            self._hub.deliverer.stop(timeout_s)

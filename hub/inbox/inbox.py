@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 
 import structlog
 
+from hub.crashpoints import here
 from hub.inbox.aside import Aside
 from hub.inbox.postgresql import PostgresqlStore
 from hub.inbox.row import Delivery, Row
@@ -176,6 +177,7 @@ class Inbox:
             self._start()
         if self._closing or self._queue.qsize() >= self._limit:
             raise Overloaded
+        here("after verify")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         self._queue.put(_Waiting(row, future))
@@ -301,7 +303,9 @@ class Inbox:
             else:
                 self._again.append((row.connection, row.delivery_id))
         if stored:
+            here("before doorbell")
             self._on_stored()
+            here("after doorbell")
         if self._again:
             self._aside.ring()
 

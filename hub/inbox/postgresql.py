@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hub.crashpoints import here
 from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
 
@@ -52,10 +53,12 @@ class PostgresqlStore:
         try:
             columns = [list(column) for column in zip(*rows, strict=True)]
             columns[BODY] = compress(columns[BODY])
-            found = connection.execute(INSERT, columns, prepare=True).fetchall()
+            found = connection.execute(INSERT, columns).fetchall()
             if self._delay_s:
                 time.sleep(self._delay_s)
+            here("before inbox commit")
             connection.commit()
+            here("after inbox commit")
         except BaseException:
             if not connection.closed:
                 connection.rollback()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from hub.crashpoints import here
 from hub.inbox.row import Delivery, StoredRow, compress, decompress
 from hub.sdk import Headers, Webhook
 from hub.sdk.signatures import body_digest
@@ -298,6 +299,8 @@ def prune(database: Database, older_than: datetime, *, up_to: int | None = None,
             bodies = [(id_, frame) for id_, frame in connection.execute(old)]
             forget(connection, bodies)
         pruned += len(bodies)
+        if bodies:
+            here("mid prune")
         if len(bodies) < chunk:
             return pruned
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import cache
 
+from hub.crashpoints import here
 from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
 
@@ -39,7 +40,9 @@ class SqliteStore:
             new = self._insert(cursor, rows, frames)
             if self._delay_s:
                 time.sleep(self._delay_s)
+            here("before inbox commit")
             cursor.execute("COMMIT")
+            here("after inbox commit")
         except BaseException:
             if self._connection.in_transaction:
                 cursor.execute("ROLLBACK")

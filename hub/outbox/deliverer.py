@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -18,6 +18,7 @@ import structlog
 
 from hub.clock import Clock
 from hub.connections import Connection
+from hub.crashpoints import here
 from hub.http import Outgoing
 from hub.outbox import breaker as breakers
 from hub.outbox.breaker import Alert
@@ -88,11 +89,14 @@ class Deliverer:
         self._claimer = threading.Thread(target=self._claim_on, name="outbox-claim", daemon=True)
         self._recorder = threading.Thread(target=self._record_on, name="outbox-record", daemon=True)
 
-    def start(self) -> None:
-        """Start delivering. Call it once, after forking."""
+    def start(self, only: Collection[str] | None = None) -> None:
+        """Start delivering, to these connections or to all. Call it once, after forking."""
+        if only is not None:
+            self._hands = {name: hand for name, hand in self._hands.items() if name in only}
         self._callers = [
             threading.Thread(target=self._call_on, args=(name,), name=f"deliver-{name}-{number}", daemon=True)
             for name, connection in self._connections.items()
+            if name in self._hands
             for number in range(connection.concurrency)
         ]
         for thread in (self._recorder, *self._callers, self._claimer):
@@ -168,6 +172,8 @@ class Deliverer:
             probed = probes & {job.connection for job in jobs}
             if probed:
                 breakers.probing(connection, probed, jobs[0].lease_until)
+        if jobs:
+            here("after outbox claim")
         self._held = frozenset(held - probed)
         with self._counting:
             self._in_hand.update(job.connection for job in jobs)
@@ -176,6 +182,8 @@ class Deliverer:
     def _sweep(self) -> None:
         with self._database.write() as connection:
             recorded = sweep(connection, self._clock(), self._alert)
+            if recorded.breakers:
+                here("mid sweep")
         self._tell(recorded.dead)
 
     # The calling threads.
@@ -224,7 +232,9 @@ class Deliverer:
         at, began, crash = self._clock(), time.monotonic(), ""
         told: dict[str, Any]
         try:
+            here("before send")
             receipt = _call(connection, job, params, self._outgoing, budget_s)
+            here("after send")
             told = {"verdict": "delivered", "remote_id": receipt.remote_id}
         except TryLater as error:
             told = {"verdict": "try_later", "reason": error.reason, "retry_after_s": error.retry_after_s}
@@ -301,7 +311,10 @@ class Deliverer:
 
     def _record(self, outcomes: Sequence[Outcome]) -> Recorded:
         with self._database.write() as connection:
-            return record(connection, outcomes, self._clock(), self._alert)
+            here("before record")
+            recorded = record(connection, outcomes, self._clock(), self._alert)
+        here("after record")
+        return recorded
 
     def _tell(self, dead: Iterable[Dead]) -> None:
         for letter in dead:

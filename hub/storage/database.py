@@ -22,8 +22,31 @@ _PRAGMAS = (
 )
 
 
+STATEMENT_S, LOCK_S, IDLE_S = 30, 10, 60
+"""On PostgreSQL, of a transaction that writes: how long one statement may take, and wait for a lock, and how long its
+process may do something else meanwhile (one that is frozen must not keep its rows from the others for good)."""
+_LIMITS = sa.text(
+    "SELECT "
+    + ", ".join(
+        f"set_config('{name}', '{seconds}s', true)"
+        for name, seconds in (
+            ("statement_timeout", STATEMENT_S),
+            ("lock_timeout", LOCK_S),
+            ("idle_in_transaction_session_timeout", IDLE_S),
+        )
+    )
+)
+_UNLIMITED = sa.text(
+    "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)"
+)
+
+
 class Database:
     """The hub's storage.
+
+    On PostgreSQL nothing is left at a connection when a transaction ends: no setting, no prepared statement, no lock.
+    So a pooler that lends a connection for one transaction only (PgBouncer's `pool_mode = transaction`) may stand
+    between.
 
     Attributes:
         hub: engine of the HUB tables.
@@ -47,7 +70,8 @@ class Database:
         else:
             self.path = self.inbox_path = None
             parsed = parsed.set(drivername="postgresql+psycopg")
-            self.hub = self.inbox = self._engine(parsed, pool_size)
+            # psycopg would prepare at the fifth use what another transaction's connection then does not know.
+            self.hub = self.inbox = self._engine(parsed, pool_size, connect_args={"prepare_threshold": None})
 
     def _engine(self, url: sa.URL, pool_size: int, **arguments: Any) -> sa.Engine:
         return sa.create_engine(
@@ -87,6 +111,7 @@ class Database:
         """
         if self._turn is None:
             with self.hub.begin() as connection:
+                connection.execute(_LIMITS)
                 yield connection
             return
         with self._turn, self.hub.connect() as raw:
@@ -113,6 +138,8 @@ class Database:
         with self.inbox.connect() as raw:
             connection = raw.execution_options(sqlite_begin="IMMEDIATE") if self.is_sqlite else raw
             with connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(_LIMITS)
                 yield connection
 
     def empty_logs(self) -> None:
@@ -149,3 +176,14 @@ def insert_for(dialect: sa.Dialect) -> Callable[[sa.Table], Any]:
 def insert_new(connection: sa.Connection, table: sa.Table) -> Any:
     """Return an INSERT for this dialect that can say `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return insert_for(connection.dialect)(table)
+
+
+def take_your_time(connection: sa.Connection) -> None:
+    """Lift the limits of a write transaction on PostgreSQL: a migration takes as long as it takes."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_UNLIMITED)
+
+
+def is_conflict(error: sa.exc.DBAPIError) -> bool:
+    """Return whether two transactions were in each other's way: this one may simply be tried again."""
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}

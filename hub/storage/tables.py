@@ -124,6 +124,15 @@ cursor = sa.Table(
     sa.Column("position", Big, nullable=False),
 )
 
+lease = sa.Table(
+    "lease",
+    HUB,
+    sa.Column("name", sa.Text, primary_key=True, comment="of what one process at a time does"),
+    sa.Column("holder", sa.Text, nullable=False, comment="which process: host, number and a random part"),
+    sa.Column("lease_until", Instant, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False, comment="how often it changed hands"),
+)
+
 version = sa.Table(
     "version",
     HUB,

@@ -17,6 +17,7 @@ from functools import lru_cache
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hub.crashpoints import here
 from hub.inbox import Inbox, NotStored, Outcome, Row
 from hub.sdk import Answer, Headers
 from hub.web.app import INBOX, PREFIX, REQUEST, Application, headers_of
@@ -131,6 +132,7 @@ class Front:
         headers = Headers(scope.headers.items())
         connection = self._hub.connections.get(scope.path[len(PREFIX) :])
         body = b"" if connection is None else await self._read(headers, protocol)
+        here("after bytes read")
         request, soon = Request(headers, scope.query_string, body), Soon(self._hub.inbox)
         if connection is None or not self._hub.fast_lane:
             answered = self._ask_flask({**environ_of(scope, headers), REQUEST: request, INBOX: soon})
@@ -146,6 +148,7 @@ class Front:
                 assert connection is not None
                 answered = sent(not_stored(self._hub, connection, error))
         self._app.took(perf_counter() - started)
+        here("before 2xx")
         return answered
 
     async def _other(self, scope: Scope, protocol: Any) -> Sent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable
 from functools import partial
@@ -11,8 +10,8 @@ from pathlib import Path
 
 from flask import Flask
 
-from hub import logs
-from hub.hub import Hub, open_hub
+from hub.hub import Hub
+from hub.running import open_running, spare_the_collector
 from hub.web.app import Application, create_app
 from hub.web.front import Front
 
@@ -31,12 +30,7 @@ def wsgi() -> Application:
 
 
 def _open() -> tuple[Hub, Application]:
-    hub = open_hub(Path(os.environ["HUB_CONFIG"]))
-    secrets = [
-        secret.value.decode(errors="replace") for c in hub.connections.values() for secret in c.secrets
-    ]
-    secrets += [text for c in hub.connections.values() for text in c.connector.redactions()]
-    logs.setup(hub.config.file.logs, secrets=secrets)
+    hub = open_running(Path(os.environ["HUB_CONFIG"]))
     app = create_app(hub, partial(_api, hub))
     spare_the_collector()
     hub.start()
@@ -47,17 +41,6 @@ def _api(hub: Hub) -> Flask:
     from hub.api.app import create_api
 
     return create_api(hub)
-
-
-def spare_the_collector() -> None:
-    """Let the garbage collector look less often, and not at what is loaded by now, which stays for good.
-
-    A batch of events makes many objects and hardly a cycle. Looking through all of them at every 700th took a
-    fifth of the processing time (measured 2026-11).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def close_at_exit(close: Callable[[], None]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from hub.storage.database import Database
+from hub.crashpoints import here
+from hub.storage.database import Database, take_your_time
 
 HERE = Path(__file__).parent
 PARTS = ("inbox", "hub")
@@ -55,10 +56,12 @@ def _run(database: Database, part: str) -> None:
     transaction = database.write_inbox() if part == "inbox" else database.write()
     with transaction as connection:
         if not database.is_sqlite:
+            take_your_time(connection)
             # Two processes that start together: the second waits, and finds nothing left to do.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('points-hub migrations'))"))
         config.attributes.update(connection=connection, version_table=_version_table(part))
         command.upgrade(config, "head")
+        here("mid migration")
 
 
 def _version_table(part: str) -> str:

@@ -1,0 +1,127 @@
+"""The processes of one hub under test, and where it keeps its data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import sqlalchemy as sa
+
+from hub import plugins
+from hub.config import Config, load_config
+from hub.crashtest.child import Child
+from hub.crashtest.sink import Sink
+from hub.ids import new_id
+from hub.storage import Database
+
+HERE = Path(__file__).parent
+SINK = "CRASHTEST_SINK"
+"""The environment variable that hub.yaml names."""
+WEB = "web"
+
+
+class Site:
+    """A hub's folder and its processes.
+
+    Attributes:
+        config: what its hub.yaml says.
+        database: where it keeps its data.
+        children: by name; `web` alone does all the work where there is no broker.
+        sink: who is told of every point.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sink: Sink,
+        *,
+        url: str = "",
+        broker: str = "",
+        extra: str = "",
+        hasty: bool = False,
+    ) -> None:
+        self.folder, self.sink = folder, sink
+        self.environment = {**os.environ, SINK: sink.url}
+        for name in ("hub.yaml", "program.yaml"):
+            shutil.copy(HERE / name, folder)
+        self.file = folder / "hub.yaml"
+        with self.file.open("a") as file:
+            file.write(f"database: {url}\n" if url else "")
+            if broker:
+                file.write(f'engine: {{kind: celery, broker: "{broker}", queues: crashtest-{new_id()}}}\n')
+            file.write(extra)
+        self.config: Config = load_config(self.file, plugins.load().connectors, self.environment)
+        self.database = Database(self.config.database)
+        serve = ["-m", "hub", "serve", "--config", str(self.file), "--listen", "127.0.0.1:{port}"]
+        commands = {WEB: ["-m", "hub.crashtest.control", str(self.file), "{port}"] if hasty else serve}
+        if broker:
+            for name in ("worker", "scheduler"):
+                commands[name] = ["-m", "hub", name, "--config", str(self.file)]
+        self.children = {
+            name: Child([sys.executable, *command], folder / f"{name}.log", self.environment)
+            for name, command in commands.items()
+        }
+
+    @property
+    def web(self) -> Child:
+        return self.children[WEB]
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return a command of `hub` on this hub."""
+        return [sys.executable, "-m", "hub", *arguments, "--config", str(self.file)]
+
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start what does not run; `environment` comes on top of it."""
+        for child in self.children.values():
+            if not child.runs:
+                child.start(environment)
+
+    def stop(self) -> None:
+        """End every process in order."""
+        for child in self.children.values():
+            child.stop()
+
+    def close(self) -> None:
+        """Kill what runs, and take away what is at the broker."""
+        for child in self.children.values():
+            child.kill()
+        self.database.close()
+        if self.config.file.engine.kind == "celery":
+            from hub.engine.celery import delete_queues
+
+            delete_queues(self.config)
+
+
+@contextmanager
+def site(*, postgresql: str = "", broker: str = "", extra: str = "", hasty: bool = False) -> Iterator[Site]:
+    """Set a hub up in a folder of its own; with `postgresql`, an address of the server, in a database of its own."""
+    with TemporaryDirectory(prefix="hub-crashtest-") as name, Sink() as sink, own_database(postgresql) as url:
+        made = Site(Path(name), sink, url=url, broker=broker, extra=extra, hasty=hasty)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@contextmanager
+def own_database(postgresql: str) -> Iterator[str]:
+    """Create a database on a PostgreSQL server and drop it at the end; nothing happens without a server."""
+    if not postgresql:
+        yield ""
+        return
+    name = f"hub_crashtest_{new_id().replace('-', '')}"
+    address = sa.make_url(postgresql).set(drivername="postgresql+psycopg")
+    server = sa.create_engine(address, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    try:
+        yield address.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    finally:
+        with server.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        server.dispose()
