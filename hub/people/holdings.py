@@ -164,6 +164,7 @@ NOTHING = (
     "breaker",
     "cursor",
     "erased",
+    "lease",
     "oauth_token",
     "pepper",
     "pulse",
