@@ -127,9 +127,15 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(t.hold, _by(t.hold.c.member)),
     Holding(t.spent, _through(t.spent.c.posting, t.posting, "id")),
     Holding(t.member_merge, _either(t.member_merge.c.member, t.member_merge.c.survivor), {"reason": ""}),
-    Holding(t.purchase, _by(t.purchase.c.member)),
+    # What was bought is sums, as in the ledger; what it tells of somebody's habits goes.
+    Holding(t.purchase, _by(t.purchase.c.member), {"categories": {}, "member_then": sa.null()}),
     Holding(t.activity, _by(t.activity.c.member)),
-    Holding(t.member_tier, _by(t.member_tier.c.member)),
+    # A level stays where it was: nobody is warned of losing it any more.
+    Holding(
+        t.member_tier,
+        _by(t.member_tier.c.member),
+        {"check_at": None, "grace_until": None, "due_at": None},
+    ),
     Holding(t.tier_change, _by(t.tier_change.c.member)),
     Holding(t.approval, _by(t.approval.c.member), {"reason": ""}),
     Holding(t.pinned, _through(t.pinned.c.fact, t.earning, "fact")),
