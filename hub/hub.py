@@ -289,7 +289,7 @@ def read_files(path: Path) -> Files:
 
 
 def open_hub(
-    path: Path,
+    files: Path | Files,
     *,
     clock: Clock = system_clock,
     commit_delay_s: float = 0.0,
@@ -298,13 +298,13 @@ def open_hub(
     """Read every file of a hub and open its database.
 
     Args:
-        path: of hub.yaml.
+        files: hub.yaml's path, or all of them as they were read.
         engine: makes what does the work, once the hub is started.
 
     Raises:
         ConfigError: as `read_files`.
     """
-    files = read_files(path)
+    files = read_files(files) if isinstance(files, Path) else files
     return Hub(
         files.config,
         files.plugins,

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 
 from hub import logs
 from hub.engine import Engine, engine_of
-from hub.hub import Hub, open_hub
+from hub.hub import Files, Hub, open_hub
 from hub.sdk import HubError
 
 
-def open_running(path: Path, engine: Callable[[Hub], Engine] = engine_of) -> Hub:
-    """Open a hub and let its log lines go out, without its secrets."""
-    hub = open_hub(path, engine=engine)
+def open_running(files: Path | Files, engine: Callable[[Hub], Engine] = engine_of) -> Hub:
+    """Open a hub, as `open_hub`, and let its log lines go out, without its secrets."""
+    hub = open_hub(files, engine=engine)
     secrets = [
         secret.value.decode(errors="replace") for c in hub.connections.values() for secret in c.secrets
     ]

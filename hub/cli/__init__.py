@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 
 def main() -> None:
     """Run a command. What a person can mend ends in a sentence, not in a traceback."""
     from hub.cli.app import app
 
+    told(app)
+
+
+def told(run: Callable[[], None]) -> None:
+    """Run something, and end this process with a sentence where a person can mend what is wrong."""
     try:
-        app()
+        run()
     except Exception as error:
-        told = explained(error)
-        if told is None:
+        explanation = explained(error)
+        if explanation is None:
             raise
-        status, lines = told
+        status, lines = explanation
         print("\n".join(lines), file=sys.stderr)  # noqa: T201
         sys.exit(status)
 

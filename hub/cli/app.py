@@ -75,23 +75,11 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes; more than one only on PostgreSQL.")] = 1,
 ) -> None:
     """Receive webhooks and do all the work, in one process."""
-    from hub.hub import read_files
-    from hub.web.server import become
+    from hub.cli.serving import become
 
-    # Read here as well as in the server's processes: what is wrong is told once, before anything starts.
-    read = read_files(config)
-    host, _, port = (listen or read.config.file.listen).rpartition(":")
-    for warning in read.warnings:
-        say(f"warning: {warning}", style="yellow")
-    if not host or not port.isdigit():
+    if listen and not listen.rpartition(":")[2].isdigit():
         raise typer.BadParameter(f"{listen!r} is no address; write 127.0.0.1:8080", param_hint="--listen")
-    _claim(host, int(port))
-    addresses = f"{read.config.file.public_url.rstrip('/')}/webhooks/<connection>"
-    say(
-        f"Points Hub listens on http://{host}:{port} for {addresses}; try `hub send`, `hub doctor`; Ctrl-C ends it"
-    )
-    sys.stdout.flush()
-    become(config.resolve(), host, int(port), workers=workers)
+    become(config.resolve(), listen, workers)
 
 
 @app.command()
@@ -113,25 +101,6 @@ def scheduler(config: ConfigPath = DEFAULT) -> None:
     from hub.running import schedule
 
     schedule(config)
-
-
-def _claim(host: str, port: int) -> None:
-    """See that nobody listens there; the server itself would say so with a page of its own insides.
-
-    Raises:
-        HubError: somebody does, or it is no address of this machine.
-    """
-    import socket
-
-    from hub.sdk import HubError
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host.strip("[]"), port), family=family).close()
-    except (OSError, OverflowError) as error:
-        raise HubError(
-            f"cannot listen on {host}:{port}: {error}; name another address with --listen"
-        ) from error
 
 
 app.command("send")(sending.send)

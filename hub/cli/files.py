@@ -282,8 +282,8 @@ def _load(file: Path) -> Any:
 
     kinds = plugins.load().connectors
     document = read(file)
-    name = document.value.get("connector") if isinstance(document.value, dict) else None
+    name = str(document.value.get("connector") or "") if isinstance(document.value, dict) else ""
     if name not in kinds:
         message = f"no connector is named {name!r}" if name else "`connector` is missing"
-        raise ConfigError([document.problem(("connector",), message, did_you_mean(str(name), kinds))])
+        raise ConfigError([document.problem(("connector",), message, did_you_mean(name, kinds))])
     return load(file, kinds[name])

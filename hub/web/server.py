@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NoReturn
+from typing import Any
 
 from granian.constants import Interfaces
 from granian.log import LogLevels
@@ -34,7 +33,27 @@ def serve(hub_file: Path, host: str, port: int, *, workers: int = 1, target: str
         target: import string of the function that makes the front in the process that serves.
     """
     os.environ["HUB_CONFIG"] = str(hub_file)
-    settings: dict[str, Any] = {
+    if workers == 1:
+        serve_alone(make(target), host, port)
+        return
+    from granian import Granian
+
+    Granian(
+        target,
+        workers=workers,
+        respawn_failed_workers=True,
+        workers_kill_timeout=int(DRAIN_S),
+        **_settings(host, port),
+    ).serve(target_loader=make)
+
+
+def serve_alone(front: Front, host: str, port: int) -> None:
+    """Serve in this process, as `serve`."""
+    _loops().run(_serve_alone(front, _settings(host, port)))
+
+
+def _settings(host: str, port: int) -> dict[str, Any]:
+    return {
         "address": host,
         "port": port,
         "interface": Interfaces.RSGI,
@@ -43,14 +62,6 @@ def serve(hub_file: Path, host: str, port: int, *, workers: int = 1, target: str
         "backlog": BACKLOG,
         "log_level": LogLevels.error,
     }
-    if workers == 1:
-        _loops().run(_serve_alone(make(target), settings))
-        return
-    from granian import Granian
-
-    Granian(
-        target, workers=workers, respawn_failed_workers=True, workers_kill_timeout=int(DRAIN_S), **settings
-    ).serve(target_loader=make)
 
 
 async def _serve_alone(front: Front, settings: dict[str, Any]) -> None:
@@ -78,12 +89,6 @@ def _loops() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
-def become(hub_file: Path, host: str, port: int, *, workers: int = 1) -> NoReturn:
-    """Replace this process by the server: what it has read and imported until now would stay in memory for good."""
-    arguments = [str(hub_file), host, str(port), str(workers)]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "hub.web.server", *arguments])  # noqa: S606 - ourselves
-
-
 def make(target: str) -> Any:
     """Return the application that `target` makes, in the process that serves.
 
@@ -91,8 +96,3 @@ def make(target: str) -> Any:
     like one: a merchant's folder must not decide what `hub` is.
     """
     return resolve_name(target)()
-
-
-if __name__ == "__main__":
-    _file, _host, _port, _workers = sys.argv[1:]
-    serve(Path(_file), _host, int(_port), workers=int(_workers))

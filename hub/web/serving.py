@@ -10,27 +10,35 @@ from pathlib import Path
 
 from flask import Flask
 
-from hub.hub import Hub
+from hub.hub import Files, Hub
 from hub.running import open_running, spare_the_collector
 from hub.web.app import Application, create_app
 from hub.web.front import Front
 
 
-def create() -> Front:
-    """Open the hub that the environment variable HUB_CONFIG names, start it, and return its front."""
-    hub, app = _open()
+def create(files: Path | Files | None = None) -> Front:
+    """Open a hub, start it, and return its front.
+
+    Args:
+        files: as `open_hub`; None: the environment variable HUB_CONFIG names hub.yaml.
+    """
+    hub, app = _open(files or _named())
     return Front(app, close=hub.close)
 
 
 def wsgi() -> Application:
     """As `create`, for a WSGI server such as waitress (`waitress-serve --call hub.web.serving:wsgi`): one process."""
-    hub, app = _open()
+    hub, app = _open(_named())
     close_at_exit(hub.close)
     return app
 
 
-def _open() -> tuple[Hub, Application]:
-    hub = open_running(Path(os.environ["HUB_CONFIG"]))
+def _named() -> Path:
+    return Path(os.environ["HUB_CONFIG"])
+
+
+def _open(files: Path | Files) -> tuple[Hub, Application]:
+    hub = open_running(files)
     app = create_app(hub, partial(_api, hub))
     spare_the_collector()
     hub.start()

@@ -12,7 +12,7 @@ import pytest
 
 from hub import plugins
 from hub.starting import starter
-from tests.cli.conftest import CONNECTORS, Shell, new_hub
+from tests.cli.conftest import CONNECTORS, Result, Shell, new_hub
 
 
 def test_a_started_hub_is_sound_once_its_variables_are_set(hub):
@@ -102,15 +102,24 @@ def test_problems_of_all_files_are_told_at_once(hub):
         assert part in result.out
 
 
+def served(hub: Shell, *arguments: str) -> Result:
+    """Run `hub serve`, which becomes another process, to its end."""
+    command = [sys.executable, "-m", "hub", "serve", "-c", str(hub.folder / "hub.yaml"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return Result(done.returncode, done.stderr)
+
+
 def test_serve_checks_before_it_starts(hub):
     hub.file("hub.yaml", "listen:", "lisen:")
-    assert hub("serve").status == 2
+    result = served(hub)
+    assert result.status == 2
+    assert "hub.yaml:5:1: unknown key 'lisen' (did you mean 'listen'?)" in result.out
 
 
 def test_serve_says_when_its_address_is_taken(hub):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        result = hub("serve", "--listen", address)
+        result = served(hub, "--listen", address)
     assert result.status == 1
     assert result.out.startswith(f"hub: cannot listen on {address}: ")
 
