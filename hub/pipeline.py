@@ -20,6 +20,7 @@ import structlog
 from hub import birthdays, effects, inbox, journal, people, rewards
 from hub.approvals import Approvals
 from hub.connections import Connection
+from hub.effects import touched
 from hub.facts import Facts
 from hub.fanout import fan_out, reply
 from hub.inbox import Row
@@ -132,7 +133,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     # Identify.
     directory = Directory.open(
         tx,
-        [(entry.connection, ref) for entry in live for ref in effects.people(entry)],
+        [(entry.connection, ref) for entry in live for ref in touched.people(entry)],
         match=program.identity.match,
         enrol=program.identity.enrols_strangers,
         now=now,
@@ -144,20 +145,20 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     directory.flush()
 
     # Price and post.
-    facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
-    approvals = Approvals.open(tx, effects.decisions(live), now=now, roles=hub.config.file.roles)
-    origins = effects.origins(hub.programs, live, facts)
-    wanted = effects.wanted(live, facts)
+    facts = Facts.open(tx, [name for entry in live for name in touched.names(entry)])
+    approvals = Approvals.open(tx, touched.decisions(live), now=now, roles=hub.config.file.roles)
+    origins = touched.origins(hub.programs, live, facts)
+    wanted = touched.wanted(live, facts)
     needs = rewards.look(tx, wanted)
-    referrals = Referrals.open(tx, *effects.referred(hub.programs, live), now=now)
-    members = effects.members(directory, live) | needs.members | referrals.referrers | approvals.members
+    referrals = Referrals.open(tx, *touched.referred(hub.programs, live), now=now)
+    members = touched.members(directory, live) | needs.members | referrals.referrers | approvals.members
     book = Book.open(
         tx,
         members,
         now=now,
         program=program,
         origins=origins,
-        keys=effects.keys(hub.programs, live) | needs.keys | approvals.keys(),
+        keys=touched.keys(hub.programs, live) | needs.keys | approvals.keys(),
         holds=needs.holds,
         spent=needs.spent,
     )
@@ -166,11 +167,11 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     directory.facts(referrals.people)
     step = effects.Step(hub.programs, book, facts, directory)
     step.referrals = referrals
-    step.usage = Usage.open(tx, *effects.counters(hub.programs, live, book, facts))
+    step.usage = Usage.open(tx, *touched.counters(hub.programs, live, book, facts))
     step.approvals = approvals
     step.prepare(live, members)
     step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
-    step.rewards.orders.tell(effects.sold(live, wanted))
+    step.rewards.orders.tell(touched.sold(live, wanted))
     for entry in live:
         effects.apply(step, entry)
     facts.flush()
