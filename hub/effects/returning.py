@@ -7,7 +7,7 @@ from typing import cast
 from hub import journal
 from hub.effects.earning import earn
 from hub.effects.step import Step
-from hub.effects.touched import again, event_of, order_of, taken_from
+from hub.effects.touched import event_of, order_of, taken_from, told_again
 from hub.journal import Entry
 from hub.ledger import CANCELLED, Earning
 from hub.members.activity import Told
@@ -25,14 +25,14 @@ from hub.usage import Pin
 
 
 def win(step: Step, entry: Entry) -> None:
-    """As `_earn`; a deal that was reopened and is won again has its points back."""
+    """As `earn`; a deal that was reopened and is won again has its points back."""
     told = step.facts.told([event_of(entry).fact])
     earning = step.book.earning(told) if told else None
     if earning is None or not any(refund.cancelled for refund in earning.refunds.values()):
         earn(step, entry)
         return
     step.book.drop_cancellation(earning.fact, source=entry.connection)
-    settle(step, entry, earning, fact=again(entry))
+    settle(step, entry, earning, fact=told_again(entry))
 
 
 def refund(step: Step, entry: Entry) -> None:

@@ -41,7 +41,7 @@ def order_of(entry: Entry, facts: Facts) -> set[str]:
     return {of, facts.canonical(of) or of}
 
 
-def again(entry: Entry) -> str:
+def told_again(entry: Entry) -> str:
     """Return the fact that something which was called off counts again: this very event says so."""
     return f"{event_of(entry).fact}/again/{entry.source_id}"
 
@@ -127,7 +127,7 @@ def counters(
 def keys(programs: Programs, entries: list[Entry]) -> set[str]:
     """Return the idempotency keys that posting these events may use."""
     facts = [event_of(entry).fact for entry in entries]
-    again = [again(entry) for entry in entries]
+    again = [told_again(entry) for entry in entries]
     return {
         *(merge_key(entry) for entry in entries if isinstance(entry.canonical, MemberMerged)),
         *(earn_key(fact + side) for fact in facts for side in sides(programs)),
