@@ -1,4 +1,4 @@
-"""Every action against its played platform: the real connector, its real SDK, the hub's own session, over HTTP. A9, A10."""
+"""Every action against its played platform: the real connector, its real SDK, the hub's own session, over HTTP. A25, A33."""
 
 from __future__ import annotations
 

@@ -90,7 +90,8 @@ class Sender:
         self.tries: list[Try] = []
         self.given_up: list[Delivery] = []
         self._platform, self._clock = platform, platform.clock
-        self._connector, self._secret, self._url, self._post = connector, secret, url, post
+        self.connector = connector
+        self._secret, self._url, self._post = secret, url, post
         self._random, self._habits = random, habits
         self._samples = {(each.type, each.variant): each for each in samples_of(connector)}
         self._gathering: dict[str, list[Sample]] = {}
@@ -127,7 +128,7 @@ class Sender:
             return found
         known = ", ".join(sorted(f"{kind}~{v}" if v else kind for kind, v in self._samples))
         raise ConfigError(
-            [Problem(self._connector.name, 0, 0, f"there is no sample of {event_type!r}", f"valid: {known}")]
+            [Problem(self.connector.name, 0, 0, f"there is no sample of {event_type!r}", f"valid: {known}")]
         )
 
     def _flush(self, word: str) -> None:
@@ -165,7 +166,7 @@ class Sender:
 
     def _sent(self, delivery: Delivery) -> Response:
         sample = self._platform.tried(delivery.sample, delivery.attempt)
-        return self._post(sample.signed(self._connector, self._secret, self._url, self._clock.now))
+        return self._post(sample.signed(self.connector, self._secret, self._url, self._clock.now))
 
     def _drawn(self, share: float) -> bool:
         return share > 0 and self._random.random() < share

@@ -60,7 +60,7 @@ KINDS = [
 
 @pytest.mark.parametrize(("kind", "event"), KINDS, ids=lambda each: getattr(each, "name", each))
 def test_what_is_sent_verifies_at_every_try_and_is_told_as_one_event(sim, kind, event):
-    """A1: verified on the raw bytes. A retry hours later is signed for its own time."""
+    """A21: a retry hours later is signed for its own time."""
     hub = Hub(sim, kind, answers=[500, 0, 503])
     hub.sender.emit(event)
     began = sim.clock.now
