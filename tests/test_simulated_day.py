@@ -27,7 +27,7 @@ ORDERS = 24
 CUSTOMERS = [str(7340188266789 + nth) for nth in range(4)]
 NET = 61
 """Points of the sample order: 63.52 with 2.52 of tax."""
-DAY_S = 20.0
+DAY_S = 60.0
 """Seconds of ours that the day may take."""
 
 

@@ -22,6 +22,7 @@ from hub.cli import (
     reports,
     rewards,
     sending,
+    simulator,
     upkeep,
 )
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
@@ -135,6 +136,7 @@ def _claim(host: str, port: int) -> None:
 
 
 app.command("send")(sending.send)
+app.command("simulator")(simulator.simulator)
 app.command("connect")(upkeep.connect)
 app.command("subscribe")(upkeep.subscribe)
 app.command("poll")(upkeep.poll)

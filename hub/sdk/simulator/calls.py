@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,6 +26,7 @@ class Call:
         data: parsed JSON, or a form's fields nested likewise; None where there was no body.
         status: of the answer; 0 until there is one.
         partial: it is to be accepted in part (see `Platform.partial`).
+        faults: what the vendor would not have taken of it.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Call:
     data: Any = None
     status: int = 0
     partial: bool = False
+    faults: list[str] = field(default_factory=list)
 
     def bearer(self) -> str:
         """Return the token of `Authorization: Bearer ...`, whatever the scheme is called; empty: none."""

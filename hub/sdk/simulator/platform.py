@@ -181,8 +181,9 @@ class Platform:
             raise Refused(clash, "this idempotency key came with another request", "idempotency_error")
         return answer
 
-    def violated(self, *faults: str) -> None:
-        """Note what the vendor would not have taken."""
+    def violated(self, call: Call, *faults: str) -> None:
+        """Note what the vendor would not have taken of a call."""
+        call.faults += faults
         self.violations += [f"{self.name}: {fault}" for fault in faults]
 
     def writes(self) -> list[Call]:
@@ -201,7 +202,7 @@ class Platform:
             except Refused as said:
                 answer = self.error(call, said)
             except Exception as error:  # noqa: BLE001 - a mistake of the simulator's own must be seen
-                self.violated(f"{call.method} {call.path}: the simulator failed: {error!r}")
+                self.violated(call, f"{call.method} {call.path}: the simulator failed: {error!r}")
                 answer = self.error(call, Refused(500, "internal error", "internal_error"))
             call.status = answer.status_code
         return answer, trouble
@@ -219,7 +220,7 @@ class Platform:
         try:
             (handler, found), parts = self._map.bind("simulator").match(call.path, call.method)
         except HTTPException as error:
-            self.violated(f"{call.method} {call.path}: the simulator plays no such call")
+            self.violated(call, f"{call.method} {call.path}: the simulator plays no such call")
             raise Refused(error.code or 404, "no such call", "not_found") from error
         if not found.free:
             if trouble and trouble.kind == "expired":
@@ -227,7 +228,7 @@ class Platform:
             if (trouble and trouble.kind == "expired") or not self.authorised(call):
                 raise Refused(401, "the credentials are not valid", "unauthorized")
         if faults := [*misfits(found, call), *self._descriptions.faults(call.method, call.path, call.data)]:
-            self.violated(*faults)
+            self.violated(call, *faults)
             raise Refused(self.invalid, faults[0], "invalid_request")
         call.partial = trouble is not None and trouble.kind == "partial"
         answer = handler(self, call, **parts)

@@ -60,6 +60,7 @@ class HubSpot(Platform):
             "api_base": self.url,
             "client_id": self.grants.client_id,
             "client_secret": self.grants.client_secret,
+            "refresh_token": self.grants.refresh,
             "developer_key": self.key,
             "app_id": APP,
             "points_email_id": 4711,

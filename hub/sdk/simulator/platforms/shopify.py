@@ -68,7 +68,7 @@ class Shopify(Platform):
         source, variables = call.data["query"], call.data.get("variables")
         run = graphql.graphql_sync(schema(), source, self.root(), variable_values=variables)
         if run.errors:
-            self.violated(*(error.message for error in run.errors))
+            self.violated(call, *(error.message for error in run.errors))
         return dict(run.formatted)
 
     def root(self) -> dict[str, Callable[..., Any]]:

@@ -34,7 +34,7 @@ class EndpointBody(Struct):
 class Stripe(Platform):
     name = "stripe"
     key = "sk_test_of_the_simulator"
-    waits_s = (60, 300, 900, 3600, 7200, 14400, 28800, 57600, 72000, 73980)
+    waits_s = (60, 300, 900, 3600, 7200, 14400, 28800, 57600, 72000, 74340)
     jitter = 0.1
 
     def settings(self) -> dict[str, Any]:
