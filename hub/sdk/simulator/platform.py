@@ -20,6 +20,7 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime
 from itertools import count
 from random import Random
@@ -175,7 +176,7 @@ class Platform:
             return work()
         seen = hashlib.sha256(f"{call.method} {call.path}\n".encode() + call.body).digest()
         if key not in self._done:
-            self._done[key] = (seen, work())
+            self._done[key] = (seen, deepcopy(work()))  # the record itself may go on changing
         before, answer = self._done[key]
         if before != seen:
             raise Refused(clash, "this idempotency key came with another request", "idempotency_error")
