@@ -22,6 +22,7 @@ from hub.cli import (
     reports,
     rewards,
     sending,
+    simulator,
     upkeep,
 )
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
@@ -104,6 +105,7 @@ def scheduler(config: ConfigPath = DEFAULT) -> None:
 
 
 app.command("send")(sending.send)
+app.command("simulator")(simulator.simulator)
 app.command("connect")(upkeep.connect)
 app.command("subscribe")(upkeep.subscribe)
 app.command("poll")(upkeep.poll)
