@@ -102,6 +102,7 @@ class HubFile(_Part):
 
     public_url: str
     database: str = "sqlite:///points.db"
+    calls: str = "calls"
     program: str = "program.yaml"
     mappings: str = "mappings"
     listen: str = "127.0.0.1:8080"
@@ -126,12 +127,14 @@ class Config:
         connections: by name, with their connectors made.
         mappings: connection name -> its mapping file.
         silent: connections whose mapping's `outbound:` part is off.
+        calls: the folder in which each process that delivers notes the calls under way.
     """
 
     path: Path
     file: HubFile
     program: Path
     database: str
+    calls: Path
     connections: Mapping[str, Connection]
     mappings: Mapping[str, Path]
     silent: frozenset[str]
@@ -200,6 +203,7 @@ def read_config(
         file=file,
         program=path.parent / file.program,
         database=_database_url(file.database, path.parent),
+        calls=path.parent / file.calls,
         connections=connections,
         mappings={name: reader.mapping_of(entry) for name, entry in file.connections.items()},
         silent=frozenset(name for name, entry in file.connections.items() if not entry.outbound),

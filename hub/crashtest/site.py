@@ -17,6 +17,7 @@ from hub.config import Config, load_config
 from hub.crashtest.child import Child
 from hub.crashtest.sink import Sink
 from hub.ids import new_id
+from hub.outbox import under_way
 from hub.storage import Database
 
 HERE = Path(__file__).parent
@@ -33,6 +34,7 @@ class Site:
         database: where it keeps its data.
         children: by name; `web` alone does all the work where there is no broker.
         sink: who is told of every point.
+        in_flight: calls that were under way when their process died, as (delivery, fence).
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Site:
         hasty: bool = False,
     ) -> None:
         self.folder, self.sink = folder, sink
+        self.in_flight: set[tuple[str, int]] = set()
         self.environment = {**os.environ, SINK: sink.url}
         for name in ("hub.yaml", "program.yaml"):
             shutil.copy(HERE / name, folder)
@@ -77,9 +80,15 @@ class Site:
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start what does not run; `environment` comes on top of it."""
+        self.in_flight |= under_way(self.config.calls)
         for child in self.children.values():
             if not child.runs:
                 child.start(environment)
+
+    def forget_calls(self) -> None:
+        """Take away what dead processes noted of their calls, as when a machine is gone with its disk."""
+        self.in_flight |= under_way(self.config.calls)
+        shutil.rmtree(self.config.calls, ignore_errors=True)
 
     def stop(self) -> None:
         """End every process in order."""

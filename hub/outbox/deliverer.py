@@ -22,6 +22,7 @@ from hub.crashpoints import here
 from hub.http import Outgoing
 from hub.outbox import breaker as breakers
 from hub.outbox.breaker import Alert
+from hub.outbox.calls import CallLog
 from hub.outbox.claim import Job, claim, in_turn
 from hub.outbox.gather import Bundle, gather
 from hub.outbox.record import Dead, Outcome, Recorded, record, sweep
@@ -55,6 +56,7 @@ class Deliverer:
         outgoing: lends the clients.
         clock: aware UTC.
         alert: makes the message when a breaker opens or closes; it is written with the breaker's change.
+        calls: where calls are noted, for the process after this one.
         on_dead: hears of each dead letter after it is committed, as the hook `delivery_failed`.
         chance: a random number in [0, 1).
     """
@@ -66,6 +68,7 @@ class Deliverer:
         outgoing: Outgoing,
         clock: Clock,
         *,
+        calls: CallLog,
         alert: Alert | None = None,
         on_dead: Callable[[Mapping[str, Any]], None] | None = None,
         chance: Callable[[], float] = random.random,
@@ -74,6 +77,7 @@ class Deliverer:
         self._connections = {name: c for name, c in connections.items() if c.connector.actions}
         self._outgoing = outgoing
         self._clock = clock
+        self._calls = calls
         self._alert = alert
         self._on_dead = on_dead
         self._chance = chance
@@ -120,7 +124,9 @@ class Deliverer:
                 self._jobs[name].put(None)
         done = _join(self._callers, until)
         self._outcomes.put(None)
-        return _join([self._recorder], until) and done
+        done = _join([self._recorder], until) and done
+        self._calls.close()
+        return done
 
     def run_once(self) -> int:
         """Claim, perform and record what is due, in this thread; return how many calls were made."""
@@ -173,6 +179,7 @@ class Deliverer:
             if probed:
                 breakers.probing(connection, probed, jobs[0].lease_until)
         if jobs:
+            self._calls.claimed(jobs)
             here("after outbox claim")
         self._held = frozenset(held - probed)
         with self._counting:
@@ -180,11 +187,22 @@ class Deliverer:
         return jobs
 
     def _sweep(self) -> None:
+        self._take_over()
         with self._database.write() as connection:
             recorded = sweep(connection, self._clock(), self._alert)
             if recorded.breakers:
                 here("mid sweep")
         self._tell(recorded.dead)
+
+    def _take_over(self) -> None:
+        """Write down what processes that were killed had noted, and give back what they had not begun."""
+        for outcomes in self._calls.left():
+            for some in (outcomes[start : start + BATCH] for start in range(0, len(outcomes), BATCH)):
+                self._tell(self._record(some).dead)
+            if outcomes:
+                log.info(
+                    "calls of a killed process are taken over", action="calls_taken_over", calls=len(outcomes)
+                )
 
     # The calling threads.
 
@@ -220,11 +238,14 @@ class Deliverer:
         if self._stopping.is_set() or job.connection in self._held or left_s < LEAST_S:
             return [Outcome(job=each, verdict="released", at=now) for each in rows]
         connection, budget_s = self._connections[job.connection], left_s - RECORD_S
-        outcome = self._perform(connection, job, bundle.params, budget_s)
-        if bundle.others and outcome.verdict == "rejected":  # perhaps for what another has said
-            alone = self._perform(connection, job, job.params, budget_s)
-            return [alone, *(_alike(outcome, other) for other in bundle.others)]
-        return [outcome, *(_alike(outcome, other) for other in bundle.others)]
+        self._calls.begun(rows, now)
+        outcome = first = self._perform(connection, job, bundle.params, budget_s)
+        if bundle.others and first.verdict == "rejected":  # perhaps for what another has said
+            outcome = self._perform(connection, job, job.params, budget_s)
+        outcomes = [outcome, *(_alike(first, other) for other in bundle.others)]
+        self._calls.ended(outcomes)
+        here("after note")
+        return outcomes
 
     def _perform(
         self, connection: Connection, job: Job, params: Mapping[str, Any], budget_s: float
@@ -314,6 +335,7 @@ class Deliverer:
             here("before record")
             recorded = record(connection, outcomes, self._clock(), self._alert)
         here("after record")
+        self._calls.settled(outcome.job for outcome in outcomes)
         return recorded
 
     def _tell(self, dead: Iterable[Dead]) -> None:
