@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
 
 from hub.crashtest.child import NotReady
-from hub.crashtest.sender import Platform
+from hub.crashtest.sender import PER_S, Platform
 from hub.crashtest.site import Site
 from hub.crashtest.verdict import Verdict, compare, wait_until_done
 from hub.ledger import Report, verify
 
-ACCEPT_WITHIN_S = 60.0
-FINISH_WITHIN_S = 180.0
+ACCEPT_WITHIN_S = 120.0
+FINISH_WITHIN_S = 240.0
 MOST_SHOWN = 10
 
 OUT = Console(highlight=False, markup=False, soft_wrap=True)
@@ -31,6 +30,7 @@ def judge(
     *,
     losses_wanted: bool = False,
     steady: bool = True,
+    per_s: float = PER_S,
     wrong: Sequence[str] = (),
 ) -> int:
     """Send orders while `hurt` does its worst, let the hub finish, compare, and print.
@@ -42,12 +42,13 @@ def judge(
         hurt: returns how long the hub took at most to come back, in seconds.
         losses_wanted: the hub is one that must be found out.
         steady: send all the time; otherwise `hurt` sends.
+        per_s: orders of each of the sender's threads in a second.
         wrong: sentences that `hurt` writes about what else did not go as it should.
 
     Returns:
         The exit status: 0 when all is as it should be.
     """
-    platform = Platform(hub.config.connections["shop"], hub.web.port, seed)
+    platform = Platform(hub.config.connections["shop"], hub.web.port, seed, per_s)
     try:
         if steady:
             platform.start()
@@ -55,12 +56,12 @@ def judge(
         hub.start()
         recovery_s = max(recovery_s, hub.web.wait_ready())
         platform.finish(ACCEPT_WITHIN_S)
-        done = wait_until_done(hub.database, FINISH_WITHIN_S)
+        done = wait_until_done(hub.database, FINISH_WITHIN_S, hub.now)
         hub.stop()
         accepted = platform.accepted
         verdict = compare(hub.database, accepted, hub.sink.calls, hub.sink.posting_of)
         faults = [*wrong, *_repeated(verdict, len(hub.in_flight))]
-        report = verify(hub.database, datetime.now(UTC))
+        report = verify(hub.database, hub.now())
     except NotReady as error:
         OUT.print(f"the hub did not come back: {error}")
         return 2

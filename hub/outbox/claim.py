@@ -5,7 +5,8 @@ was claimed with: a worker whose lease ran out changes nothing, however late it 
 
 First tries and retries wait in two lanes with an index each. Of a claim, three quarters are for first tries and one
 quarter for retries; what one lane leaves over goes to the other. So neither a backlog of old failures nor a flood
-of new rows stops the other.
+of new rows stops the other. Where more first tries wait than a claim takes, half of them are the oldest and half the
+newest: what happens now does not queue behind the hours that a platform was away.
 
 Rows that overwrite the same target go out one at a time and only the newest counts: it is claimed while no other
 is `sending`, and in the same transaction the older ones become `replaced`. So no retry overwrites a newer value.
@@ -66,8 +67,8 @@ JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "targ
 CONSENT = [outbox.c[name] for name in ("member", "purpose", "channel")]
 
 
-def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Return the query of one lane: what is due, oldest first, and not in the way of its own target."""
+def _lane(*lane: sa.ColumnElement[bool], newest: bool = False) -> sa.Select[Any]:
+    """Return the query of one lane: what is due, in order, and not in the way of its own target."""
     other = outbox.alias("other")
     blocked = sa.exists().where(
         other.c.connection == outbox.c.connection,
@@ -81,18 +82,19 @@ def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
         .where(
             outbox.c.connection == sa.bindparam("of"),
             outbox.c.state == READY,
-            attempts,
-            outbox.c.next_at <= sa.bindparam("now"),
+            *lane,
             sa.or_(outbox.c.target.is_(None), ~blocked),
         )
-        .order_by(outbox.c.next_at)
+        .order_by(outbox.c.next_at.desc() if newest else outbox.c.next_at)
         .limit(sa.bindparam("most"))
         .with_for_update(of=outbox, skip_locked=True)
     )
 
 
-FRESH = _lane(outbox.c.attempts == ZERO)
-RETRIES = _lane(outbox.c.attempts > ZERO)
+# A first try is due when it is written, whatever the clock says now: it may have been set back since.
+OLDEST = _lane(outbox.c.attempts == ZERO)
+NEWEST = _lane(outbox.c.attempts == ZERO, newest=True)
+RETRIES = _lane(outbox.c.attempts > ZERO, outbox.c.next_at <= sa.bindparam("now"))
 
 
 def in_turn(connection: sa.Connection) -> None:
@@ -121,10 +123,7 @@ def claim(
     rows: list[sa.Row[Any]] = []
     for name, most in limits.items():
         if most > 0 and name not in held:
-            bound = {"of": name, "now": now, "most": most}
-            fresh, retries = connection.execute(FRESH, bound).all(), connection.execute(RETRIES, bound).all()
-            due = shared_out(most, len(fresh), len(retries), chance)
-            rows += [*fresh[: due[0]], *retries[: due[1]]]
+            rows += _due(connection, name, now, most, chance)
     rows = _allowed(connection, rows, now)
     if not rows:
         return []
@@ -150,6 +149,20 @@ def claim(
         )
         for row in rows
     ]
+
+
+def _due(
+    connection: sa.Connection, name: str, now: datetime, most: int, chance: Callable[[], float]
+) -> list[sa.Row[Any]]:
+    """Return up to `most` rows of a connection that are due, each lane with its share."""
+    bound = {"of": name, "most": most}
+    oldest = connection.execute(OLDEST, bound).all()
+    retries = connection.execute(RETRIES, {**bound, "now": now}).all()
+    first, again = shared_out(most, len(oldest), len(retries), chance)
+    half = int(first / 2 + chance()) if len(oldest) == most else 0  # otherwise these are all there are
+    newest = connection.execute(NEWEST, {**bound, "most": half}).all() if half else []
+    taken = list({row.id: row for row in (*newest, *oldest)}.values())
+    return [*taken[:first], *retries[:again]]
 
 
 def _allowed(connection: sa.Connection, rows: list[Any], now: datetime) -> list[Any]:

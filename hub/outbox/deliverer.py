@@ -40,6 +40,9 @@ LEAST_S = 30
 """A job with less of its lease left is given back: there must be time for the calls and the record."""
 RECORD_S = 5
 """What is kept of the lease for the record."""
+PATIENCE_S = 300.0
+"""How long outcomes wait for a database that is away. Another process may send their rows again meanwhile, when their
+leases run out."""
 BATCH = 256
 GATHER_S = 0.01
 """How long outcomes gather before they are written: nobody waits for them, and fewer commits leave more time to call."""
@@ -85,6 +88,7 @@ class Deliverer:
         self._in_hand: Counter[str] = Counter()
         self._counting = threading.Lock()
         self._held: frozenset[str] = frozenset()
+        self._behind = False
         self._jobs: dict[str, SimpleQueue[Job | None]] = {name: SimpleQueue() for name in self._connections}
         self._outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
         self._bell = threading.Event()
@@ -187,6 +191,10 @@ class Deliverer:
         return jobs
 
     def _sweep(self) -> None:
+        if (
+            self._behind
+        ):  # some of the leases that ran out are ours, and what came of them is about to be written
+            return
         self._take_over()
         with self._database.write() as connection:
             recorded = sweep(connection, self._clock(), self._alert)
@@ -299,19 +307,20 @@ class Deliverer:
             open_ = None not in batch
             self._settle([outcome for outcome in batch if outcome is not None])
 
-    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+    def _settle(self, outcomes: Sequence[Outcome], *, patient: bool = True) -> None:
         """Write outcomes down. A batch that fails is written one by one, so that a bad one fails alone.
 
-        What cannot be written at all is sent again when its lease runs out.
+        What cannot be written at all is sent again when its lease runs out, unless we end before: then the next
+        process finds it in our file.
         """
         if not outcomes:
             return
         try:
-            recorded = self._record(outcomes)
+            recorded = self._record_patiently(outcomes) if patient else self._record(outcomes)
         except Exception as error:  # noqa: BLE001 - this thread has to go on
             if len(outcomes) > 1:
                 for outcome in outcomes:
-                    self._settle([outcome])
+                    self._settle([outcome], patient=False)
                 return
             recorded = Recorded(dead=[], breakers={})
             log.error(
@@ -329,6 +338,27 @@ class Deliverer:
             ):
                 self._bell.set()
         self._tell(recorded.dead)
+
+    def _record_patiently(self, outcomes: Sequence[Outcome]) -> Recorded:
+        """As `_record`; while the database is away or full, wait for it: what was sent need not be sent again."""
+        until, pause_s = time.monotonic() + PATIENCE_S, 0.05
+        try:
+            while True:
+                try:
+                    return self._record(outcomes)
+                except sa.exc.OperationalError as error:
+                    if self._stopping.is_set() or time.monotonic() > until:
+                        raise
+                    self._behind = True
+                    log.warning(
+                        "outcomes wait for the database",
+                        action="delivery_record_waits",
+                        error=str(error.orig),
+                    )
+                self._stopping.wait(pause_s)
+                pause_s = min(2 * pause_s, 2.0)
+        finally:
+            self._behind = False
 
     def _record(self, outcomes: Sequence[Outcome]) -> Recorded:
         with self._database.write() as connection:

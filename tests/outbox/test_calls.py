@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
 from hub.outbox import CallLog, calls, sweep, under_way
 from tests.outbox.test_deliverer import wait_until
@@ -127,3 +128,23 @@ def test_a_deliverer_leaves_nothing_behind(bench):
     wait_until(lambda: bench.rows() == ["done"] * 20)
     assert deliverer.stop(timeout_s=10)
     assert list(bench.calls.iterdir()) == []
+
+
+def test_outcomes_wait_for_a_database_that_is_away(small_bench, monkeypatch):
+    """A server that restarts, a disk that is full for a while: what was sent is not sent again."""
+    small_bench.add(*(small_bench.saying(f"m{n}") for n in range(3)))
+    deliverer = small_bench.deliverer()
+    record, failures = deliverer._record, iter(range(3))
+
+    def failing(outcomes):
+        if next(failures, None) is not None:
+            small_bench.clock.on(seconds=30)  # the leases run out
+            deliverer._sweep()
+            raise sa.exc.OperationalError("INSERT", {}, Exception("the disk is full"))
+        return record(outcomes)
+
+    monkeypatch.setattr(deliverer, "_record", failing)
+    deliverer.start()
+    wait_until(lambda: small_bench.rows() == ["done"] * 3)
+    assert deliverer.stop(timeout_s=10)
+    assert small_bench.rows("attempts") == [1, 1, 1]
