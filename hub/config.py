@@ -76,10 +76,15 @@ class ConnectionEntry(_Part):
 
 
 class Retention(_Part):
-    """How long what is only kept for support stays. Facts, postings and the audit trail stay for good."""
+    """How long what is only kept for support stays. Postings and the audit trail stay for good.
+
+    On PostgreSQL whole months go, when their last day is past its time. `webhooks` is what is kept of a webhook besides its
+    body; it goes on PostgreSQL alone, and only where hub.yaml says so.
+    """
 
     bodies: Span = timedelta(days=90)
     attempts: Span = timedelta(days=30)
+    webhooks: Span | None = None
 
 
 class Outgoing(_Part):

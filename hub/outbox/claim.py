@@ -35,10 +35,14 @@ CLAIMING = sa.text("SELECT pg_advisory_xact_lock(7010, 1)")
 ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 
 TRIES = (
-    sa.select(sa.func.coalesce(sa.func.max(attempt.c.n), 0))
-    .where(attempt.c.outbox == outbox.c.id)
-    .scalar_subquery()
-    .label("tries")
+    sa.select(attempt.c.outbox, sa.func.max(attempt.c.n))
+    .where(
+        attempt.c.outbox.in_(sa.bindparam("ids", expanding=True)),
+        attempt.c.outbox.between(
+            sa.bindparam("first"), sa.bindparam("last")
+        ),  # only these months are looked at
+    )
+    .group_by(attempt.c.outbox)
 )
 
 
@@ -61,9 +65,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     lease_until: datetime
 
 
-JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "target", "attempts", "fence")] + [
-    TRIES
-]
+JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "target", "attempts", "fence")]
 CONSENT = [outbox.c[name] for name in ("member", "purpose", "channel")]
 
 
@@ -129,7 +131,7 @@ def claim(
         return []
     ids = [row.id for row in rows]
     replace_older(connection, rows, now, keep=ids)
-    lease_until = now + timedelta(seconds=LEASE_S)
+    lease_until, tries = now + timedelta(seconds=LEASE_S), _tries(connection, ids)
     connection.execute(
         sa.update(outbox)
         .where(outbox.c.id.in_(ids))
@@ -143,7 +145,7 @@ def claim(
             params=row.params,
             target=row.target,
             attempts=row.attempts,
-            tries=row.tries,
+            tries=tries.get(row.id, 0),
             fence=row.fence + 1,
             lease_until=lease_until,
         )
@@ -195,4 +197,14 @@ def expired(connection: sa.Connection, now: datetime, most: int = 500) -> list[J
         .limit(most)
         .with_for_update(of=outbox, skip_locked=True)
     )
-    return [Job(**row._asdict()) for row in connection.execute(query)]
+    rows = connection.execute(query).all()
+    tries = _tries(connection, [row.id for row in rows])
+    return [Job(**row._asdict(), tries=tries.get(row.id, 0)) for row in rows]
+
+
+def _tries(connection: sa.Connection, ids: list[str]) -> dict[str, int]:
+    """Return how many attempts are on record of each row that has any."""
+    if not ids:
+        return {}
+    found = connection.execute(TRIES, {"ids": ids, "first": min(ids), "last": max(ids)})
+    return {row[0]: row[1] for row in found}
