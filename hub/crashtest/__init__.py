@@ -9,14 +9,16 @@
     trouble   what else may happen: to its servers, its disk, its clock
     outage    a platform that is away, and comes back
     overload  more than it can take
-    servers   PostgreSQL, RabbitMQ and Redis that may be killed
+    backends  PostgreSQL, RabbitMQ and Redis that may be killed
     control   a hub that answers before it commits: the test is only worth its name if it catches this one
 
 A killed process loses what it had in memory; what it had written to files stays with the operating system. So this
 proves the order of answers and commits, not that the disk keeps its promises when the power fails.
 """
 
+from hub.crashtest.outage import outage
+from hub.crashtest.overload import overload
 from hub.crashtest.run import flood, points, poison, run
 from hub.crashtest.trouble import clock, disk, servers
 
-__all__ = ["clock", "disk", "flood", "points", "poison", "run", "servers"]
+__all__ = ["clock", "disk", "flood", "outage", "overload", "points", "poison", "run", "servers"]

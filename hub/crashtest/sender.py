@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
@@ -116,6 +117,31 @@ class Platform:
             thread.start()
         for thread in senders:
             thread.join()
+
+    def request(self, random: Random) -> tuple[str, bytes]:
+        """Return the id of a new order, and the whole request for it as it goes over the wire."""
+        number = next(self._numbers)
+        id_ = f"order-{number}"
+        webhook = signed(
+            self._connection,
+            self._order(Delivery(id_, number, random.randrange(CUSTOMERS))),
+            datetime.now(UTC),
+        )
+        headers = {
+            **webhook.headers,
+            DELIVERY_ID: id_,
+            "Host": "shop",
+            "Content-Length": str(len(webhook.body)),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return id_, f"POST {self._path} HTTP/1.1\r\n{lines}\r\n".encode() + webhook.body
+
+    def begin_counted(self, accepted: Iterable[str]) -> None:
+        """Count orders that somebody else has sent, and that were accepted."""
+        now = time.monotonic()
+        self.deliveries += [
+            Delivery(id_, int(id_.rpartition("-")[2]), 0, accepted=True, at=now) for id_ in accepted
+        ]
 
     def poison(self, rows: int) -> None:
         """Send so many webhooks that are signed and that nobody can read."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hub.crashtest.backends import Missing, Postgresql, Rabbitmq, Redis, Server, running
 from hub.crashtest.child import Child
 from hub.crashtest.judge import OUT, bar, judge
 from hub.crashtest.sender import Platform
-from hub.crashtest.servers import Missing, Postgresql, Rabbitmq, Redis, Server, running
 from hub.crashtest.site import Site, site
 
 WARM_S = 1.5
