@@ -76,10 +76,15 @@ class ConnectionEntry(_Part):
 
 
 class Retention(_Part):
-    """How long what is only kept for support stays. Facts, postings and the audit trail stay for good."""
+    """How long what is only kept for support stays. Postings and the audit trail stay for good.
+
+    On PostgreSQL whole months go, when their last day is past its time. `webhooks` is what is kept of a webhook besides its
+    body; it goes on PostgreSQL alone, and only where hub.yaml says so.
+    """
 
     bodies: Span = timedelta(days=90)
     attempts: Span = timedelta(days=30)
+    webhooks: Span | None = None
 
 
 class Outgoing(_Part):
@@ -102,6 +107,7 @@ class HubFile(_Part):
 
     public_url: str
     database: str = "sqlite:///points.db"
+    calls: str = "calls"
     program: str = "program.yaml"
     mappings: str = "mappings"
     listen: str = "127.0.0.1:8080"
@@ -126,12 +132,14 @@ class Config:
         connections: by name, with their connectors made.
         mappings: connection name -> its mapping file.
         silent: connections whose mapping's `outbound:` part is off.
+        calls: the folder in which each process that delivers notes the calls under way.
     """
 
     path: Path
     file: HubFile
     program: Path
     database: str
+    calls: Path
     connections: Mapping[str, Connection]
     mappings: Mapping[str, Path]
     silent: frozenset[str]
@@ -200,6 +208,7 @@ def read_config(
         file=file,
         program=path.parent / file.program,
         database=_database_url(file.database, path.parent),
+        calls=path.parent / file.calls,
         connections=connections,
         mappings={name: reader.mapping_of(entry) for name, entry in file.connections.items()},
         silent=frozenset(name for name, entry in file.connections.items() if not entry.outbound),

@@ -30,6 +30,7 @@ POINTS = {
     "mid sweep": "worker: leases that ran out are taken back, not committed",
     "before send": "worker: a delivery is about to be sent",
     "after send": "worker: it is sent, the outcome is in memory",
+    "after note": "worker: the outcome is noted in the process's own file",
     "before record": "worker: outcomes are gathered, not written",
     "after record": "worker: outcomes are committed",
     "mid prune": "scheduler: the bodies of one chunk are gone",

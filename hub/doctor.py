@@ -28,7 +28,7 @@ from hub.hub import STALE, read_files
 from hub.intake import intake_of
 from hub.outbox import OAuthTokens
 from hub.sdk import ConfigError, Rejected, TryLater
-from hub.storage import Database
+from hub.storage import Database, partitions
 from hub.storage.migrations import status
 from hub.storage.tables import pulse, upkeep
 
@@ -263,6 +263,22 @@ _OPEN = {
 """State -> from which age of the oldest it is worth a look, and the next step."""
 
 
+def _months(patient: Patient, database: Database) -> Iterator[Row]:
+    if database.is_sqlite:
+        return
+    with database.read() as tx:
+        missing, astray = partitions.missing(tx, patient.now), partitions.astray(tx)
+    for names, said in (
+        (missing, "months are not there yet"),
+        (astray, "rows are of months that are not there"),
+    ):
+        if names:
+            fix = "start `hub serve` or `hub scheduler`, which makes them within the hour; if it runs, look for errors in its log"
+            yield Row("warn", "partitions", f"{said}: {', '.join(names)}", fix)
+    if not missing and not astray:
+        yield Row("ok", "partitions", "this month and the next are there")
+
+
 def _journal(patient: Patient, database: Database) -> Iterator[Row]:
     with database.read() as tx:
         left = journal.left_open(tx)
@@ -389,6 +405,7 @@ def _upkeep(patient: Patient, database: Database) -> Iterator[Row]:
 FILE_CHECKS: tuple[Callable[[Patient], Iterator[Row]], ...] = (_plugins, _addresses, _waivers, _secrets)
 DATABASE_CHECKS: tuple[Callable[[Patient, Database], Iterator[Row]], ...] = (
     _intake,
+    _months,
     _journal,
     _erasures,
     _outbox,

@@ -16,6 +16,7 @@ from hub.journal import Settled
 from hub.ledger import Book
 from hub.members import Directory
 from hub.rewards import Scope
+from hub.storage import partitions
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -150,6 +151,12 @@ def prune(hub: Hub) -> int:
     retention = hub.config.file.retention
     bodies = inbox.prune(hub.database, now - retention.bodies, up_to=hub.intake.position())
     attempts = outbox.prune(hub.database, now - retention.attempts)
+    if retention.webhooks is not None:
+        inbox.drop_facts(hub.database, now - retention.webhooks)
+    with hub.database.write() as tx:
+        made = partitions.ensure(tx, now)
+    if made:
+        log.info("months are made before they begin", action="months_made", tables=made)
     if bodies or attempts:
         log.info(
             "what was kept for support is past its time", action="pruned", bodies=bodies, attempts=attempts

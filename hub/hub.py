@@ -26,7 +26,7 @@ from hub.journal import Settled
 from hub.mapping import Mapping as MappingFile
 from hub.mapping import MappingStore
 from hub.metrics import Figures
-from hub.outbox import Deliverer, Delivery, OAuthTokens
+from hub.outbox import CallLog, Deliverer, Delivery, OAuthTokens
 from hub.plugins import Plugins
 from hub.rules import Program, load_program
 from hub.sdk import Card, Client, ConfigError, MemberRef, Problem
@@ -91,6 +91,7 @@ class Hub:
             self.connections,
             self.outgoing,
             clock,
+            calls=CallLog(config.calls),
             alert=self._alert,
             on_dead=lambda letter: found.tell("delivery_failed", delivery=letter),
         )

@@ -8,6 +8,7 @@ worker locks the rows it takes until that transaction ends.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -21,6 +22,9 @@ from hub.inbox import StoredRow
 from hub.storage import Database, insert_new
 from hub.storage.tables import cursor
 from hub.storage.tables import inbox as inbox_table
+
+LOOK_EVERY_S = 60.0
+"""Between two looks for webhooks that were left behind."""
 
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 
@@ -98,21 +102,33 @@ class ClaimIntake:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._since, self._look_at = 0, 0.0
 
     @contextmanager
     def batch(self, limit: int) -> Iterator[tuple[list[StoredRow], Transaction]]:
         with self._database.write() as connection:
-            rows = inbox.claim_pending(connection, limit)
+            rows = inbox.claim_pending(connection, limit, self._first(connection))
             _taken(rows)
 
             @contextmanager
             def transaction() -> Iterator[sa.Connection]:
                 here("after mapping")
                 yield connection
-                inbox.finish(connection, [row.id for row in rows])
+                inbox.finish(connection, rows)
                 here("before ledger commit")
 
             yield rows, transaction
+
+    def _first(self, connection: sa.Connection) -> int:
+        """Return an id below which nothing is pending, as of a minute ago.
+
+        Where the inbox is cut by the month a plan costs for each month it may touch: 0.5 ms with four of them and 5 ms
+        with fourteen (measured 2026-11).
+        """
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_EVERY_S
+            self._since = inbox.pending_since(connection)
+        return self._since
 
     def position(self) -> None:
         """Rows know by themselves whether they are processed."""

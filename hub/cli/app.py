@@ -156,7 +156,10 @@ app.command("move")(ledger.move_database)
 @app.command()
 def crashtest(
     kind: Annotated[
-        str, typer.Argument(help="kill (random instants), points (named ones), poison, flood.")
+        str,
+        typer.Argument(
+            help="kill (random instants), points (named ones), poison, flood, servers, disk, clock, outage, overload."
+        ),
     ] = "kill",
     runs: Annotated[int, typer.Option(min=1, max=1000, help="How often the hub is killed.")] = 50,
     negative_control: Annotated[
@@ -170,8 +173,12 @@ def crashtest(
         str, typer.Option(help="RabbitMQ or Redis: a web process, a worker, a scheduler.")
     ] = "",
 ) -> None:
-    """Kill the hub at random instants or named points under load, and count what is lost or doubled."""
+    """Hurt a hub of its own under load (kills, servers, disk, clock, platform), and count what is lost or doubled."""
+    import signal
+
     from hub import crashtest as tests
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended, too
 
     where: dict[str, Any] = {"seed": seed, "postgresql": postgresql, "broker": broker}
     if broker and not postgresql:
@@ -181,6 +188,11 @@ def crashtest(
         "points": lambda: tests.points(**where),
         "poison": lambda: tests.poison(**where),
         "flood": lambda: tests.flood(**where),
+        "servers": lambda: tests.servers(seed=seed),
+        "disk": lambda: tests.disk(seed=seed),
+        "clock": lambda: tests.clock(seed=seed),
+        "outage": lambda: tests.outage(seed=seed, postgresql=postgresql),
+        "overload": lambda: tests.overload(seed=seed, postgresql=postgresql),
     }
     if kind not in kinds:
         raise typer.BadParameter(f"{kind!r} is no kind; valid: {', '.join(kinds)}", param_hint="KIND")

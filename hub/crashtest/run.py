@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from random import Random
-from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import track
 
 from hub.crashpoints import POINTS, VARIABLE
-from hub.crashtest.child import NotReady
+from hub.crashtest.judge import ACCEPT_WITHIN_S, MOST_SHOWN, OUT, bar, judge
 from hub.crashtest.sender import Platform
-from hub.crashtest.site import Site, own_database, site
-from hub.crashtest.verdict import Verdict, compare, end_leases, unanswered, wait_until_done
-from hub.ledger import Report, verify
+from hub.crashtest.site import WEB, Site, own_database, site
+from hub.crashtest.verdict import end_leases, unanswered
 
 ALIVE_S = 1.0
 """The longest that a hub lives once it is ready, in seconds."""
@@ -26,16 +21,12 @@ YOUNG = 5
 """Every so manieth hub is killed within STARTING_S of its start, ready or not."""
 REACHED_WITHIN_S = 40.0
 """How long a process may take to come to the point at which it dies."""
-ACCEPT_WITHIN_S = 60.0
-FINISH_WITHIN_S = 180.0
-MOST_SHOWN = 10
 OF_COMMANDS = {"mid migration": "db", "mid move": "move", "before move verified": "move"}
 """Points that a command comes to, not a process that serves."""
 OF_BROKERS = {"after bell", "after lease"}
 """Points that are there only where a broker rings."""
-
-OUT = Console(highlight=False, markup=False, soft_wrap=True)
-T = TypeVar("T")
+OF_LEASES = {"mid sweep"}
+"""Points that a process comes to only where another one died and left no word of what it had in hand."""
 
 
 def run(
@@ -59,7 +50,7 @@ def run(
         return _kill_again_and_again(hub, Random(seed), runs, young=not negative_control)
 
     with site(postgresql=postgresql, broker=broker, hasty=negative_control) as hub:
-        return _judge(hub, f"runs {runs}", seed, hurt, losses_wanted=negative_control)
+        return judge(hub, f"runs {runs}", seed, hurt, losses_wanted=negative_control)
 
 
 def points(*, seed: int = 1, postgresql: str = "", broker: str = "", only: Iterable[str] = ()) -> int:
@@ -72,23 +63,25 @@ def points(*, seed: int = 1, postgresql: str = "", broker: str = "", only: Itera
         slowest_s = 0.0
         hub.start()
         hub.web.wait_ready()
-        for point in _bar(serving, "crash points"):
+        for point in bar(serving, "crash points"):
             name = POINTS[point].partition(":")[0]
-            child = hub.children.get(name, hub.web)
+            child = hub.children[name if name in hub.children else WEB]
             child.kill()
-            end_leases(hub.database, datetime.now(UTC))
-            child.start({VARIABLE: point})
+            if point in OF_LEASES:
+                hub.forget_calls()
+                end_leases(hub.database, datetime.now(UTC))
+            hub.start({VARIABLE: point})
             reached = child.dies_within(REACHED_WITHIN_S)
             if not reached:
                 missed.append(point)
                 child.kill()
-            child.start()
+            hub.start()
             slowest_s = max(slowest_s, hub.web.wait_ready())
         return slowest_s
 
     # Bodies are kept for no time, so that there is something to prune.
     with site(postgresql=postgresql, broker=broker, extra="retention: {bodies: 1 second}\n") as hub:
-        status = _judge(hub, f"points {len(serving)} missed {len(missed)}", seed, hurt)
+        status = judge(hub, f"points {len(serving)} missed {len(missed)}", seed, hurt)
     for point in missed:
         OUT.print(f"no process came to {point!r}")
     commands = [p for p in wanted if p in OF_COMMANDS and (postgresql or p == "mid migration")]
@@ -138,7 +131,7 @@ def poison(*, seed: int = 1, postgresql: str = "", broker: str = "", rows: int =
         return started_s
 
     with site(postgresql=postgresql, broker=broker) as hub:
-        status = _judge(hub, f"poison {rows}", seed, hurt)
+        status = judge(hub, f"poison {rows}", seed, hurt)
         silent = unanswered(hub.database, "poison-")
     for delivery in silent[:MOST_SHOWN]:
         OUT.print(f"{delivery} is neither parked nor told of")
@@ -163,45 +156,7 @@ def flood(
         return started_s
 
     with site(postgresql=postgresql, broker=broker) as hub:
-        return _judge(hub, f"events {events} times {times} threads {threads}", seed, hurt, steady=False)
-
-
-def _judge(
-    hub: Site,
-    what: str,
-    seed: int,
-    hurt: Callable[[Site, Platform], float],
-    *,
-    losses_wanted: bool = False,
-    steady: bool = True,
-) -> int:
-    """Send orders (`steady`) while `hurt` does its worst, let the hub finish, compare, and print; return the exit status."""
-    platform = Platform(hub.config.connections["shop"], hub.web.port, seed)
-    try:
-        if steady:
-            platform.start()
-        recovery_s = hurt(hub, platform)
-        end_leases(hub.database, datetime.now(UTC))
-        hub.start()
-        recovery_s = max(recovery_s, hub.web.wait_ready())
-        platform.finish(ACCEPT_WITHIN_S)
-        done = wait_until_done(hub.database, FINISH_WITHIN_S)
-        hub.stop()
-        accepted = platform.accepted
-        verdict = compare(hub.database, accepted, hub.sink.calls, hub.sink.posting_of)
-        report = verify(hub.database, datetime.now(UTC))
-    except NotReady as error:
-        OUT.print(f"the hub did not come back: {error}")
-        return 2
-    _tell(verdict, report, done=done)
-    OUT.print(
-        f"{what} sent {len(platform.deliveries)} accepted {len(accepted)} posted {verdict.posted} "
-        f"lost {len(verdict.lost)} doubled {len(verdict.doubled)} extra_calls {verdict.extra_calls} "
-        f"recovery_s {recovery_s:.2f}"
-    )
-    if losses_wanted:
-        return 0 if verdict.lost else 1
-    return 0 if done and not (verdict.lost or verdict.doubled or report.findings) else 1
+        return judge(hub, f"events {events} times {times} threads {threads}", seed, hurt, steady=False)
 
 
 def _kill_again_and_again(hub: Site, random: Random, runs: int, *, young: bool) -> float:
@@ -211,7 +166,7 @@ def _kill_again_and_again(hub: Site, random: Random, runs: int, *, young: bool) 
         young: kill some before they are ready, too.
     """
     slowest_s = 0.0
-    for number in _bar(range(1, runs + 1), "killing the hub"):
+    for number in bar(range(1, runs + 1), "killing the hub"):
         hub.start()
         if young and number % YOUNG == 0:
             time.sleep(random.uniform(0.0, STARTING_S))
@@ -220,21 +175,3 @@ def _kill_again_and_again(hub: Site, random: Random, runs: int, *, young: bool) 
             time.sleep(random.uniform(0.1, ALIVE_S))
         hub.children[random.choice(list(hub.children))].kill()
     return slowest_s
-
-
-def _bar(things: Iterable[T], what: str) -> Iterator[T]:
-    console = Console(stderr=True)
-    yield from track(list(things), what, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _tell(verdict: Verdict, report: Report, *, done: bool) -> None:
-    if not done:
-        OUT.print("the hub did not finish its work in time")
-    for problems in (verdict.lost, verdict.doubled, [str(finding) for finding in report.findings]):
-        for problem in problems[:MOST_SHOWN]:
-            OUT.print(problem)
-        if len(problems) > MOST_SHOWN:
-            OUT.print(f"... and {len(problems) - MOST_SHOWN} more")
-    OUT.print(
-        f"the ledger verifies: {report.postings} postings of {report.members} members, {len(report.findings)} findings"
-    )

@@ -6,6 +6,8 @@ import http.client
 import itertools
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
@@ -19,7 +21,6 @@ EVENT = "orders/paid"
 DELIVERY_ID = "X-Shopify-Webhook-Id"
 THREADS = 8
 PER_S = 60.0
-"""Orders of each thread in a second, on average."""
 AGAIN = 0.1
 """The share of accepted deliveries that are sent once more: platforms do, when an answer is lost on its way."""
 CUSTOMERS = 40
@@ -39,12 +40,18 @@ PAUSE_S = 0.05
 
 @dataclass(slots=True)
 class Delivery:
-    """One order on its way. `accepted`: a 2xx was seen."""
+    """One order on its way.
+
+    Attributes:
+        accepted: a 2xx was seen.
+        at: when, in monotonic seconds.
+    """
 
     id: str
     number: int
     customer: int
     accepted: bool = False
+    at: float = 0.0
 
 
 class Platform:
@@ -52,15 +59,19 @@ class Platform:
 
     Attributes:
         deliveries: all that were begun.
+        answers: how often each status came; 0 is no answer.
 
     Args:
         connection: whom the orders are for, with its secret.
         port: of the hub on the loopback.
         seed: of everything random.
+        per_s: orders of each thread in a second, on average.
     """
 
-    def __init__(self, connection: Connection, port: int, seed: int) -> None:
+    def __init__(self, connection: Connection, port: int, seed: int, per_s: float = PER_S) -> None:
         self.deliveries: list[Delivery] = []
+        self.answers: Counter[int] = Counter()
+        self._per_s = per_s
         self._connection = connection
         self._path = urlsplit(connection.url).path
         self._port = port
@@ -107,13 +118,40 @@ class Platform:
         for thread in senders:
             thread.join()
 
+    def request(self, random: Random) -> tuple[str, bytes]:
+        """Return the id of a new order, and the whole request for it as it goes over the wire."""
+        number = next(self._numbers)
+        id_ = f"order-{number}"
+        webhook = signed(
+            self._connection,
+            self._order(Delivery(id_, number, random.randrange(CUSTOMERS))),
+            datetime.now(UTC),
+        )
+        headers = {
+            **webhook.headers,
+            DELIVERY_ID: id_,
+            "Host": "shop",
+            "Content-Length": str(len(webhook.body)),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return id_, f"POST {self._path} HTTP/1.1\r\n{lines}\r\n".encode() + webhook.body
+
+    def begin_counted(self, accepted: Iterable[str]) -> None:
+        """Count orders that somebody else has sent, and that were accepted."""
+        now = time.monotonic()
+        self.deliveries += [
+            Delivery(id_, int(id_.rpartition("-")[2]), 0, accepted=True, at=now) for id_ in accepted
+        ]
+
     def poison(self, rows: int) -> None:
         """Send so many webhooks that are signed and that nobody can read."""
         line = _Line(self._port, self._path)
         for number in range(rows):
             body = POISON[number % len(POISON)]
             webhook = signed(self._connection, replace(self._sample, body=body), datetime.now(UTC))
-            while not line.post(webhook.body, {**webhook.headers, DELIVERY_ID: f"poison-{number}"}):
+            while line.post(webhook.body, {**webhook.headers, DELIVERY_ID: f"poison-{number}"}) not in range(
+                200, 300
+            ):
                 time.sleep(PAUSE_S)
         line.close()
 
@@ -124,7 +162,7 @@ class Platform:
 
     def _send_on(self, random: Random) -> None:
         line = _Line(self._port, self._path)
-        while not self._stopping.wait(random.expovariate(PER_S)):
+        while not self._stopping.wait(random.expovariate(self._per_s)):
             number = next(self._numbers)
             delivery = Delivery(f"order-{number}", number, random.randrange(CUSTOMERS))
             self.deliveries.append(delivery)
@@ -138,8 +176,10 @@ class Platform:
         order = self._order(delivery)
         while time.monotonic() < self._give_up_at:
             webhook = signed(self._connection, order, datetime.now(UTC))
-            if line.post(webhook.body, {**webhook.headers, DELIVERY_ID: delivery.id}):
-                delivery.accepted = True
+            status = line.post(webhook.body, {**webhook.headers, DELIVERY_ID: delivery.id})
+            self.answers[status] += 1
+            if 200 <= status < 300:
+                delivery.accepted, delivery.at = True, delivery.at or time.monotonic()
                 return
             time.sleep(PAUSE_S)
 
@@ -164,16 +204,16 @@ class _Line:
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=TRY_S)
         self._path = path
 
-    def post(self, body: bytes, headers: dict[str, str]) -> bool:
-        """Return whether a 2xx came back."""
+    def post(self, body: bytes, headers: dict[str, str]) -> int:
+        """Return the status that came back, 0 when none did."""
         try:
             self._http.request("POST", self._path, body, headers)
             response = self._http.getresponse()
             response.read()
         except (OSError, http.client.HTTPException):
             self._http.close()
-            return False
-        return 200 <= response.status < 300
+            return 0
+        return response.status
 
     def close(self) -> None:
         self._http.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -15,11 +16,14 @@ KEY = "webhook-id"
 
 
 class Sink(ThreadingHTTPServer):
-    """Answers every call with 200. Use it as a context manager.
+    """Answers every call with 200, or with 503 while it is down. Use it as a context manager.
 
     Attributes:
-        calls: how often each key came.
+        calls: how often each key came while it was up.
         posting_of: the posting each key told of.
+        came: when calls came, monotonic seconds; those that met it down too.
+        told: posting -> when it was first told.
+        down: whether it is.
     """
 
     daemon_threads = True
@@ -29,6 +33,9 @@ class Sink(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.calls: Counter[str] = Counter()
         self.posting_of: dict[str, str] = {}
+        self.came: list[float] = []
+        self.told: dict[str, float] = {}
+        self.down = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, name="crashtest-sink", daemon=True)
 
@@ -36,12 +43,17 @@ class Sink(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/told"
 
-    def note(self, key: str, body: bytes) -> None:
-        """Take one call."""
+    def note(self, key: str, body: bytes) -> bool:
+        """Take one call; return whether it was taken."""
         posting: str = msgspec.json.decode(body)["data"]["posting"]
         with self._lock:
+            self.came.append(time.monotonic())
+            if self.down:
+                return False
             self.calls[key] += 1
             self.posting_of[key] = posting
+            self.told.setdefault(posting, self.came[-1])
+            return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A caller that is killed half way is what this is about."""
@@ -64,8 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.note(self.headers[KEY], body)
-        self.send_response(200)
+        taken = self.server.note(self.headers[KEY], body)
+        self.send_response(200 if taken else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

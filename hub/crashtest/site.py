@@ -9,19 +9,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import sqlalchemy as sa
 
 from hub import plugins
+from hub.clock import VARIABLE as CLOCK
+from hub.clock import off_by
 from hub.config import Config, load_config
 from hub.crashtest.child import Child
 from hub.crashtest.sink import Sink
 from hub.ids import new_id
+from hub.outbox import under_way
 from hub.storage import Database
 
 HERE = Path(__file__).parent
 SINK = "CRASHTEST_SINK"
-"""The environment variable that hub.yaml names."""
+RATE = "CRASHTEST_RATE"
+"""The environment variables that hub.yaml names."""
+PLENTY = 2000
 WEB = "web"
 
 
@@ -33,6 +39,7 @@ class Site:
         database: where it keeps its data.
         children: by name; `web` alone does all the work where there is no broker.
         sink: who is told of every point.
+        in_flight: calls that were under way when their process died, as (delivery, fence).
     """
 
     def __init__(
@@ -44,9 +51,13 @@ class Site:
         broker: str = "",
         extra: str = "",
         hasty: bool = False,
+        rate: int = PLENTY,
     ) -> None:
         self.folder, self.sink = folder, sink
-        self.environment = {**os.environ, SINK: sink.url}
+        self.in_flight: set[tuple[str, int]] = set()
+        self._off = folder / "clock"
+        self.set_clock(0)
+        self.environment = {**os.environ, SINK: sink.url, RATE: str(rate), CLOCK: str(self._off)}
         for name in ("hub.yaml", "program.yaml"):
             shutil.copy(HERE / name, folder)
         self.file = folder / "hub.yaml"
@@ -71,15 +82,28 @@ class Site:
     def web(self) -> Child:
         return self.children[WEB]
 
+    def set_clock(self, off_s: float) -> None:
+        """Set the clock of its processes off by so many seconds, now."""
+        new = self._off.with_suffix(".new")
+        new.write_text(str(off_s))
+        new.replace(self._off)
+        self.now = off_by(self._off)
+
     def command(self, *arguments: str) -> list[str]:
         """Return a command of `hub` on this hub."""
         return [sys.executable, "-m", "hub", *arguments, "--config", str(self.file)]
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start what does not run; `environment` comes on top of it."""
+        self.in_flight |= under_way(self.config.calls)
         for child in self.children.values():
             if not child.runs:
                 child.start(environment)
+
+    def forget_calls(self) -> None:
+        """Take away what dead processes noted of their calls, as when a machine is gone with its disk."""
+        self.in_flight |= under_way(self.config.calls)
+        shutil.rmtree(self.config.calls, ignore_errors=True)
 
     def stop(self) -> None:
         """End every process in order."""
@@ -98,10 +122,20 @@ class Site:
 
 
 @contextmanager
-def site(*, postgresql: str = "", broker: str = "", extra: str = "", hasty: bool = False) -> Iterator[Site]:
-    """Set a hub up in a folder of its own; with `postgresql`, an address of the server, in a database of its own."""
-    with TemporaryDirectory(prefix="hub-crashtest-") as name, Sink() as sink, own_database(postgresql) as url:
-        made = Site(Path(name), sink, url=url, broker=broker, extra=extra, hasty=hasty)
+def site(*, postgresql: str = "", within: Path | None = None, **options: Any) -> Iterator[Site]:
+    """Set a hub up in a folder of its own.
+
+    Args:
+        postgresql: a server's address; the hub gets a database of its own there.
+        within: where the folder is made.
+        options: as `Site` takes them.
+    """
+    with (
+        TemporaryDirectory(prefix="hub-crashtest-", dir=within) as name,
+        Sink() as sink,
+        own_database(postgresql) as url,
+    ):
+        made = Site(Path(name), sink, url=url, **options)
         try:
             yield made
         finally:
@@ -116,7 +150,7 @@ def own_database(postgresql: str) -> Iterator[str]:
         return
     name = f"hub_crashtest_{new_id().replace('-', '')}"
     address = sa.make_url(postgresql).set(drivername="postgresql+psycopg")
-    server = sa.create_engine(address, isolation_level="AUTOCOMMIT")
+    server = sa.create_engine(address, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with server.connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
     try:
@@ -124,4 +158,3 @@ def own_database(postgresql: str) -> Iterator[str]:
     finally:
         with server.connect() as connection:
             connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-        server.dispose()

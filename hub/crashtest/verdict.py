@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import sqlalchemy as sa
 
+from hub.clock import Clock
 from hub.intake import intake_of
 from hub.storage import Database
 from hub.storage.tables import event, inbox, outbox, posting
@@ -68,13 +69,13 @@ def compare(
     return Verdict(len(rows), lost, doubled, calls.total() - len(calls))
 
 
-def wait_until_done(database: Database, within_s: float) -> bool:
+def wait_until_done(database: Database, within_s: float, clock: Clock) -> bool:
     """Wait until everything accepted is processed and told; return whether it was in time."""
     until = time.monotonic() + within_s
     while not _is_done(database):
         if time.monotonic() > until:
             return False
-        end_pauses(database, datetime.now(UTC))
+        end_pauses(database, clock())
         time.sleep(LOOK_EVERY_S)
     return True
 

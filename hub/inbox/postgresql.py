@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 from hub.crashpoints import here
 from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
+from hub.storage.partitions import first_number, month_of
+from hub.storage.tables import from_us
 
 if TYPE_CHECKING:
     import psycopg
 
 # Arrays and `unnest` keep the per-row work out of Python; %b sends bodies as bytes, not as text. Rows go in
 # by their key, so that two writers that got the same deliveries do not lock them crosswise. The conflict is
-# on the key alone, and what comes back is which of the rows given are new.
+# on the delivery's id alone, which is unique within its month (hub/storage/partitions.py), and what comes back is which of
+# the rows given are new.
 INSERT = b"""
 WITH given AS MATERIALIZED (
-    SELECT nextval('inbox_id_seq') AS id, g.*
+    SELECT %b + nextval('inbox_id_seq') AS id, g.*
     FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::text[], %b::text[], %b::text[], %b::int[],
                 %b::text[], %b::bytea[]) WITH ORDINALITY
       AS g (connection, delivery_id, received_at, method, url, headers, size, verdict, body, n)
@@ -26,7 +29,7 @@ WITH given AS MATERIALIZED (
     INSERT INTO inbox (id, connection, delivery_id, received_at, method, url, headers, size, verdict)
     SELECT id, connection, delivery_id, received_at, method, url, headers, size, verdict
     FROM given ORDER BY connection, delivery_id, n
-    ON CONFLICT (connection, delivery_id) DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING id
 ), bodies AS (
     INSERT INTO inbox_body (id, data) SELECT id, body FROM given JOIN stored USING (id)
@@ -53,7 +56,8 @@ class PostgresqlStore:
         try:
             columns = [list(column) for column in zip(*rows, strict=True)]
             columns[BODY] = compress(columns[BODY])
-            found = connection.execute(INSERT, columns).fetchall()
+            month = first_number(month_of(from_us(rows[-1].received_at)))
+            found = connection.execute(INSERT, [month, *columns]).fetchall()
             if self._delay_s:
                 time.sleep(self._delay_s)
             here("before inbox commit")

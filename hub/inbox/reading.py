@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,20 +14,14 @@ from hub.crashpoints import here
 from hub.inbox.row import Delivery, StoredRow, compress, decompress
 from hub.sdk import Headers, Webhook
 from hub.sdk.signatures import body_digest
-from hub.storage import Database
+from hub.storage import Database, partitions
+from hub.storage.partitions import FIRST_NUMBER, after, first_number, month_of
 from hub.storage.tables import inbox, inbox_body, refused, refused_sample
 
-_WITH_BODY = sa.select(
-    inbox.c.id,
-    inbox.c.connection,
-    inbox.c.delivery_id,
-    inbox.c.received_at,
-    inbox.c.method,
-    inbox.c.url,
-    inbox.c.headers,
-    inbox.c.verdict,
-    inbox_body.c.data,
-).select_from(inbox.outerjoin(inbox_body, inbox.c.id == inbox_body.c.id))
+_COLUMNS = [
+    inbox.c[n]
+    for n in ("id", "connection", "delivery_id", "received_at", "method", "url", "headers", "verdict")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,36 +78,76 @@ class Sample:
     wrong_turn: str
 
 
+def _with_body(first: int, last: int | None = None) -> sa.Select[Any]:
+    """Return the query of rows from one id to another, with their bodies.
+
+    The bounds are said of both tables: where these are cut by the month, only the months between are looked at.
+    """
+
+    def within(table: sa.Table) -> list[sa.ColumnElement[bool]]:
+        return [table.c.id >= first, *([] if last is None else [table.c.id <= last])]
+
+    bodies = sa.and_(inbox.c.id == inbox_body.c.id, *within(inbox_body))
+    query = sa.select(*_COLUMNS, inbox_body.c.data).select_from(inbox.outerjoin(inbox_body, bodies))
+    return query.where(*within(inbox)).order_by(inbox.c.id)
+
+
 def read_after(connection: sa.Connection, position: int, limit: int) -> list[StoredRow]:
     """Return rows with an id above `position`, in order: all there will ever be below the last, on SQLite."""
-    found = connection.execute(_WITH_BODY.where(inbox.c.id > position).order_by(inbox.c.id).limit(limit))
+    found = connection.execute(_with_body(position + 1).limit(limit))
     return [_stored(row) for row in found]
 
 
-def claim_pending(connection: sa.Connection, limit: int) -> list[StoredRow]:
+def claim_pending(connection: sa.Connection, limit: int, since: int = 0) -> list[StoredRow]:
     """Return unfinished rows that nobody else has, oldest first, locked until the transaction ends.
 
-    PostgreSQL only: SQLite has one reader, with a cursor.
+    PostgreSQL only: SQLite has one reader, with a cursor. There are none below the id `since`, which spares the planner
+    the months before.
     """
     found = connection.execute(
-        _WITH_BODY.where(inbox.c.pending)
-        .order_by(inbox.c.id)
-        .limit(limit)
-        .with_for_update(of=inbox, skip_locked=True)
+        _with_body(since).where(inbox.c.pending).limit(limit).with_for_update(of=inbox, skip_locked=True)
     )
     return [_stored(row) for row in found]
 
 
-def finish(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Mark claimed rows as worked on."""
-    if ids:
-        connection.execute(inbox.update().where(inbox.c.id.in_(ids)).values(pending=False))
+_FINISH = sa.text(
+    "UPDATE inbox SET pending = false, body_hash = given.hash "
+    "FROM unnest(CAST(:ids AS bigint[]), CAST(:hashes AS bytea[])) AS given (id, hash) "
+    "WHERE inbox.id = given.id AND inbox.id BETWEEN :first AND :last"
+)
+
+
+def finish(connection: sa.Connection, rows: Sequence[StoredRow]) -> None:
+    """Mark claimed rows as worked on, and keep their bodies' hashes: then a month of bodies can go as it is."""
+    if rows:
+        hashes = [row.webhook and body_digest(row.webhook.body) for row in rows]
+        ids = [row.id for row in rows]
+        connection.execute(_FINISH, {"ids": ids, "hashes": hashes, "first": min(ids), "last": max(ids)})
+
+
+def pending_since(connection: sa.Connection) -> int:
+    """Return an id below which nothing is unfinished, nor will be: the first of a month. PostgreSQL only.
+
+    Ids do not commit in order: what is under way now may get a lower one, but not one of a month that is long over.
+    """
+    place = sa.select(inbox.c.id, inbox.c.received_at)
+    oldest = connection.execute(place.where(inbox.c.pending).order_by(inbox.c.id).limit(1)).first()
+    row = oldest or connection.execute(place.order_by(inbox.c.id.desc()).limit(1)).first()
+    if row is None or row.id < FIRST_NUMBER:
+        return 0
+    return min(row.id, first_number(month_of(row.received_at - _LONG_OVER)))
+
+
+_LONG_OVER = timedelta(days=1)
 
 
 def get(connection: sa.Connection, ids: Iterable[int]) -> list[StoredRow]:
     """Return the rows with these ids, in order of id; those that do not exist are left out."""
-    found = connection.execute(_WITH_BODY.where(inbox.c.id.in_(list(ids))).order_by(inbox.c.id))
-    return [_stored(row) for row in found]
+    wanted = sorted(set(ids))
+    if not wanted:
+        return []
+    query = _with_body(wanted[0], wanted[-1]).where(inbox.c.id.in_(wanted))
+    return [_stored(row) for row in connection.execute(query)]
 
 
 def find(connection: sa.Connection, deliveries: Iterable[tuple[str, str]]) -> list[int]:
@@ -268,6 +302,8 @@ def rewrite(connection: sa.Connection, ids: Sequence[int], change: Callable[[byt
 def prune(database: Database, older_than: datetime, *, up_to: int | None = None, chunk: int = 500) -> int:
     """Delete the bodies of webhooks received before a time; the facts stay, with the body's hash. Return how many went.
 
+    Where bodies are cut by the month whole months go, once their last day is past; what is not in a month goes by the row.
+
     Args:
         database: where.
         older_than: bodies received before it go.
@@ -275,6 +311,7 @@ def prune(database: Database, older_than: datetime, *, up_to: int | None = None,
             rows that are still pending keep their bodies anyway.
         chunk: bodies of one transaction: accepting waits for no longer than that.
     """
+    pruned = _drop_bodies(database, older_than)
     with database.read_inbox() as connection:
         # Arrival and id agree but for requests of the same instant, and the index ends the search at once.
         last = connection.scalar(
@@ -284,16 +321,17 @@ def prune(database: Database, older_than: datetime, *, up_to: int | None = None,
             .limit(1)
         )
     last = min(last or 0, up_to if up_to is not None else last or 0)
+    if not database.is_sqlite:
+        last = min(last, FIRST_NUMBER - 1)
     old = (
         sa.select(inbox_body.c.id, inbox_body.c.data)
         .join(inbox, inbox.c.id == inbox_body.c.id)
-        .where(inbox_body.c.id <= last, inbox.c.received_at < older_than)
+        .where(inbox_body.c.id <= last, inbox.c.id <= last, inbox.c.received_at < older_than)
         .order_by(inbox_body.c.id)
         .limit(chunk)
     )
     if not database.is_sqlite:
         old = old.where(~inbox.c.pending)
-    pruned = 0
     while True:
         with database.write_inbox() as connection:
             bodies = [(id_, frame) for id_, frame in connection.execute(old)]
@@ -303,6 +341,41 @@ def prune(database: Database, older_than: datetime, *, up_to: int | None = None,
             here("mid prune")
         if len(bodies) < chunk:
             return pruned
+
+
+def _drop_bodies(database: Database, older_than: datetime) -> int:
+    """Take whole months of bodies away; return how many bodies that were. A month with unfinished webhooks stays."""
+    dropped = 0
+    with database.read_inbox() as connection:
+        old = partitions.over(connection, inbox_body, older_than)
+    for month in old:
+        within = inbox.c.id.between(first_number(month), first_number(after(month)) - 1)
+        of_month = inbox_body.c.id.between(first_number(month), first_number(after(month)) - 1)
+        with database.write_inbox() as connection:
+            if connection.scalar(sa.select(sa.exists().where(within, inbox.c.pending))):
+                continue
+            dropped += (
+                connection.scalar(sa.select(sa.func.count()).select_from(inbox_body).where(of_month)) or 0
+            )
+            partitions.drop(connection, inbox_body, month)
+        here("mid prune")
+    return dropped
+
+
+def drop_facts(database: Database, older_than: datetime) -> list[str]:
+    """Take away what is left of the webhooks of months that ended before a time; return their tables' names.
+
+    PostgreSQL only. A month whose bodies are still there stays.
+    """
+    dropped = []
+    with database.read_inbox() as connection:
+        kept = set(partitions.months(connection, inbox_body))
+        old = [month for month in partitions.over(connection, inbox, older_than) if month not in kept]
+    for month in old:
+        with database.write_inbox() as connection:
+            partitions.drop(connection, inbox, month)
+        dropped.append(f"inbox_{month[0]}_{month[1]:02}")
+    return dropped
 
 
 def forget(connection: sa.Connection, bodies: Sequence[tuple[int, bytes]]) -> None:

@@ -3,7 +3,7 @@
     outbox.add(tx, [Delivery(...), ...])                # in the posting's transaction
     outbox.target_of(action, params)                    # what a delivery overwrites
 
-    deliverer = Deliverer(database, connections, outgoing, clock, alert=..., on_dead=...)
+    deliverer = Deliverer(database, connections, outgoing, clock, calls=CallLog(folder), alert=...)
     deliverer.start(); deliverer.wake(); deliverer.stop(timeout_s=30)
     deliverer.run_once()                                # claim, perform and record in this thread
 
@@ -18,6 +18,7 @@ The states of a row: ready (at next_at) | sending (until lease_until) | done | r
 """
 
 from hub.outbox.breaker import Alert, Breaker, breakers
+from hub.outbox.calls import CallLog, under_way
 from hub.outbox.claim import LEASE_S, Job, claim
 from hub.outbox.deliverer import Deliverer
 from hub.outbox.delivery import Delivery, add, target_of
@@ -44,6 +45,7 @@ __all__ = [
     "Alert",
     "Attempt",
     "Breaker",
+    "CallLog",
     "Count",
     "Deliverer",
     "Delivery",
@@ -66,4 +68,5 @@ __all__ = [
     "show",
     "sweep",
     "target_of",
+    "under_way",
 ]

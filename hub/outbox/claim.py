@@ -5,7 +5,8 @@ was claimed with: a worker whose lease ran out changes nothing, however late it 
 
 First tries and retries wait in two lanes with an index each. Of a claim, three quarters are for first tries and one
 quarter for retries; what one lane leaves over goes to the other. So neither a backlog of old failures nor a flood
-of new rows stops the other.
+of new rows stops the other. Where more first tries wait than a claim takes, half of them are the oldest and half the
+newest: what happens now does not queue behind the hours that a platform was away.
 
 Rows that overwrite the same target go out one at a time and only the newest counts: it is claimed while no other
 is `sending`, and in the same transaction the older ones become `replaced`. So no retry overwrites a newer value.
@@ -34,10 +35,14 @@ CLAIMING = sa.text("SELECT pg_advisory_xact_lock(7010, 1)")
 ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 
 TRIES = (
-    sa.select(sa.func.coalesce(sa.func.max(attempt.c.n), 0))
-    .where(attempt.c.outbox == outbox.c.id)
-    .scalar_subquery()
-    .label("tries")
+    sa.select(attempt.c.outbox, sa.func.max(attempt.c.n))
+    .where(
+        attempt.c.outbox.in_(sa.bindparam("ids", expanding=True)),
+        attempt.c.outbox.between(
+            sa.bindparam("first"), sa.bindparam("last")
+        ),  # only these months are looked at
+    )
+    .group_by(attempt.c.outbox)
 )
 
 
@@ -60,14 +65,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     lease_until: datetime
 
 
-JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "target", "attempts", "fence")] + [
-    TRIES
-]
+JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "target", "attempts", "fence")]
 CONSENT = [outbox.c[name] for name in ("member", "purpose", "channel")]
 
 
-def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Return the query of one lane: what is due, oldest first, and not in the way of its own target."""
+def _lane(*lane: sa.ColumnElement[bool], newest: bool = False) -> sa.Select[Any]:
+    """Return the query of one lane: what is due, in order, and not in the way of its own target."""
     other = outbox.alias("other")
     blocked = sa.exists().where(
         other.c.connection == outbox.c.connection,
@@ -81,18 +84,19 @@ def _lane(attempts: sa.ColumnElement[bool]) -> sa.Select[Any]:
         .where(
             outbox.c.connection == sa.bindparam("of"),
             outbox.c.state == READY,
-            attempts,
-            outbox.c.next_at <= sa.bindparam("now"),
+            *lane,
             sa.or_(outbox.c.target.is_(None), ~blocked),
         )
-        .order_by(outbox.c.next_at)
+        .order_by(outbox.c.next_at.desc() if newest else outbox.c.next_at)
         .limit(sa.bindparam("most"))
         .with_for_update(of=outbox, skip_locked=True)
     )
 
 
-FRESH = _lane(outbox.c.attempts == ZERO)
-RETRIES = _lane(outbox.c.attempts > ZERO)
+# A first try is due when it is written, whatever the clock says now: it may have been set back since.
+OLDEST = _lane(outbox.c.attempts == ZERO)
+NEWEST = _lane(outbox.c.attempts == ZERO, newest=True)
+RETRIES = _lane(outbox.c.attempts > ZERO, outbox.c.next_at <= sa.bindparam("now"))
 
 
 def in_turn(connection: sa.Connection) -> None:
@@ -121,16 +125,13 @@ def claim(
     rows: list[sa.Row[Any]] = []
     for name, most in limits.items():
         if most > 0 and name not in held:
-            bound = {"of": name, "now": now, "most": most}
-            fresh, retries = connection.execute(FRESH, bound).all(), connection.execute(RETRIES, bound).all()
-            due = shared_out(most, len(fresh), len(retries), chance)
-            rows += [*fresh[: due[0]], *retries[: due[1]]]
+            rows += _due(connection, name, now, most, chance)
     rows = _allowed(connection, rows, now)
     if not rows:
         return []
     ids = [row.id for row in rows]
     replace_older(connection, rows, now, keep=ids)
-    lease_until = now + timedelta(seconds=LEASE_S)
+    lease_until, tries = now + timedelta(seconds=LEASE_S), _tries(connection, ids)
     connection.execute(
         sa.update(outbox)
         .where(outbox.c.id.in_(ids))
@@ -144,12 +145,26 @@ def claim(
             params=row.params,
             target=row.target,
             attempts=row.attempts,
-            tries=row.tries,
+            tries=tries.get(row.id, 0),
             fence=row.fence + 1,
             lease_until=lease_until,
         )
         for row in rows
     ]
+
+
+def _due(
+    connection: sa.Connection, name: str, now: datetime, most: int, chance: Callable[[], float]
+) -> list[sa.Row[Any]]:
+    """Return up to `most` rows of a connection that are due, each lane with its share."""
+    bound = {"of": name, "most": most}
+    oldest = connection.execute(OLDEST, bound).all()
+    retries = connection.execute(RETRIES, {**bound, "now": now}).all()
+    first, again = shared_out(most, len(oldest), len(retries), chance)
+    half = int(first / 2 + chance()) if len(oldest) == most else 0  # otherwise these are all there are
+    newest = connection.execute(NEWEST, {**bound, "most": half}).all() if half else []
+    taken = list({row.id: row for row in (*newest, *oldest)}.values())
+    return [*taken[:first], *retries[:again]]
 
 
 def _allowed(connection: sa.Connection, rows: list[Any], now: datetime) -> list[Any]:
@@ -182,4 +197,14 @@ def expired(connection: sa.Connection, now: datetime, most: int = 500) -> list[J
         .limit(most)
         .with_for_update(of=outbox, skip_locked=True)
     )
-    return [Job(**row._asdict()) for row in connection.execute(query)]
+    rows = connection.execute(query).all()
+    tries = _tries(connection, [row.id for row in rows])
+    return [Job(**row._asdict(), tries=tries.get(row.id, 0)) for row in rows]
+
+
+def _tries(connection: sa.Connection, ids: list[str]) -> dict[str, int]:
+    """Return how many attempts are on record of each row that has any."""
+    if not ids:
+        return {}
+    found = connection.execute(TRIES, {"ids": ids, "first": min(ids), "last": max(ids)})
+    return {row[0]: row[1] for row in found}

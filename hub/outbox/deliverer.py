@@ -22,6 +22,7 @@ from hub.crashpoints import here
 from hub.http import Outgoing
 from hub.outbox import breaker as breakers
 from hub.outbox.breaker import Alert
+from hub.outbox.calls import CallLog
 from hub.outbox.claim import Job, claim, in_turn
 from hub.outbox.gather import Bundle, gather
 from hub.outbox.record import Dead, Outcome, Recorded, record, sweep
@@ -39,6 +40,9 @@ LEAST_S = 30
 """A job with less of its lease left is given back: there must be time for the calls and the record."""
 RECORD_S = 5
 """What is kept of the lease for the record."""
+PATIENCE_S = 300.0
+"""How long outcomes wait for a database that is away. Another process may send their rows again meanwhile, when their
+leases run out."""
 BATCH = 256
 GATHER_S = 0.01
 """How long outcomes gather before they are written: nobody waits for them, and fewer commits leave more time to call."""
@@ -55,6 +59,7 @@ class Deliverer:
         outgoing: lends the clients.
         clock: aware UTC.
         alert: makes the message when a breaker opens or closes; it is written with the breaker's change.
+        calls: where calls are noted, for the process after this one.
         on_dead: hears of each dead letter after it is committed, as the hook `delivery_failed`.
         chance: a random number in [0, 1).
     """
@@ -66,6 +71,7 @@ class Deliverer:
         outgoing: Outgoing,
         clock: Clock,
         *,
+        calls: CallLog,
         alert: Alert | None = None,
         on_dead: Callable[[Mapping[str, Any]], None] | None = None,
         chance: Callable[[], float] = random.random,
@@ -74,6 +80,7 @@ class Deliverer:
         self._connections = {name: c for name, c in connections.items() if c.connector.actions}
         self._outgoing = outgoing
         self._clock = clock
+        self._calls = calls
         self._alert = alert
         self._on_dead = on_dead
         self._chance = chance
@@ -81,6 +88,7 @@ class Deliverer:
         self._in_hand: Counter[str] = Counter()
         self._counting = threading.Lock()
         self._held: frozenset[str] = frozenset()
+        self._behind = False
         self._jobs: dict[str, SimpleQueue[Job | None]] = {name: SimpleQueue() for name in self._connections}
         self._outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
         self._bell = threading.Event()
@@ -120,7 +128,9 @@ class Deliverer:
                 self._jobs[name].put(None)
         done = _join(self._callers, until)
         self._outcomes.put(None)
-        return _join([self._recorder], until) and done
+        done = _join([self._recorder], until) and done
+        self._calls.close()
+        return done
 
     def run_once(self) -> int:
         """Claim, perform and record what is due, in this thread; return how many calls were made."""
@@ -173,6 +183,7 @@ class Deliverer:
             if probed:
                 breakers.probing(connection, probed, jobs[0].lease_until)
         if jobs:
+            self._calls.claimed(jobs)
             here("after outbox claim")
         self._held = frozenset(held - probed)
         with self._counting:
@@ -180,11 +191,26 @@ class Deliverer:
         return jobs
 
     def _sweep(self) -> None:
+        if (
+            self._behind
+        ):  # some of the leases that ran out are ours, and what came of them is about to be written
+            return
+        self._take_over()
         with self._database.write() as connection:
             recorded = sweep(connection, self._clock(), self._alert)
             if recorded.breakers:
                 here("mid sweep")
         self._tell(recorded.dead)
+
+    def _take_over(self) -> None:
+        """Write down what processes that were killed had noted, and give back what they had not begun."""
+        for outcomes in self._calls.left():
+            for some in (outcomes[start : start + BATCH] for start in range(0, len(outcomes), BATCH)):
+                self._tell(self._record(some).dead)
+            if outcomes:
+                log.info(
+                    "calls of a killed process are taken over", action="calls_taken_over", calls=len(outcomes)
+                )
 
     # The calling threads.
 
@@ -220,11 +246,14 @@ class Deliverer:
         if self._stopping.is_set() or job.connection in self._held or left_s < LEAST_S:
             return [Outcome(job=each, verdict="released", at=now) for each in rows]
         connection, budget_s = self._connections[job.connection], left_s - RECORD_S
-        outcome = self._perform(connection, job, bundle.params, budget_s)
-        if bundle.others and outcome.verdict == "rejected":  # perhaps for what another has said
-            alone = self._perform(connection, job, job.params, budget_s)
-            return [alone, *(_alike(outcome, other) for other in bundle.others)]
-        return [outcome, *(_alike(outcome, other) for other in bundle.others)]
+        self._calls.begun(rows, now)
+        outcome = first = self._perform(connection, job, bundle.params, budget_s)
+        if bundle.others and first.verdict == "rejected":  # perhaps for what another has said
+            outcome = self._perform(connection, job, job.params, budget_s)
+        outcomes = [outcome, *(_alike(first, other) for other in bundle.others)]
+        self._calls.ended(outcomes)
+        here("after note")
+        return outcomes
 
     def _perform(
         self, connection: Connection, job: Job, params: Mapping[str, Any], budget_s: float
@@ -278,19 +307,20 @@ class Deliverer:
             open_ = None not in batch
             self._settle([outcome for outcome in batch if outcome is not None])
 
-    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+    def _settle(self, outcomes: Sequence[Outcome], *, patient: bool = True) -> None:
         """Write outcomes down. A batch that fails is written one by one, so that a bad one fails alone.
 
-        What cannot be written at all is sent again when its lease runs out.
+        What cannot be written at all is sent again when its lease runs out, unless we end before: then the next
+        process finds it in our file.
         """
         if not outcomes:
             return
         try:
-            recorded = self._record(outcomes)
+            recorded = self._record_patiently(outcomes) if patient else self._record(outcomes)
         except Exception as error:  # noqa: BLE001 - this thread has to go on
             if len(outcomes) > 1:
                 for outcome in outcomes:
-                    self._settle([outcome])
+                    self._settle([outcome], patient=False)
                 return
             recorded = Recorded(dead=[], breakers={})
             log.error(
@@ -309,11 +339,33 @@ class Deliverer:
                 self._bell.set()
         self._tell(recorded.dead)
 
+    def _record_patiently(self, outcomes: Sequence[Outcome]) -> Recorded:
+        """As `_record`; while the database is away or full, wait for it: what was sent need not be sent again."""
+        until, pause_s = time.monotonic() + PATIENCE_S, 0.05
+        try:
+            while True:
+                try:
+                    return self._record(outcomes)
+                except sa.exc.OperationalError as error:
+                    if self._stopping.is_set() or time.monotonic() > until:
+                        raise
+                    self._behind = True
+                    log.warning(
+                        "outcomes wait for the database",
+                        action="delivery_record_waits",
+                        error=str(error.orig),
+                    )
+                self._stopping.wait(pause_s)
+                pause_s = min(2 * pause_s, 2.0)
+        finally:
+            self._behind = False
+
     def _record(self, outcomes: Sequence[Outcome]) -> Recorded:
         with self._database.write() as connection:
             here("before record")
             recorded = record(connection, outcomes, self._clock(), self._alert)
         here("after record")
+        self._calls.settled(outcome.job for outcome in outcomes)
         return recorded
 
     def _tell(self, dead: Iterable[Dead]) -> None:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 import zstandard
 
 from hub.sdk.http import Exchange
-from hub.storage import Database
+from hub.storage import Database, partitions
+from hub.storage.partitions import after, first_uuid
 from hub.storage.tables import attempt, outbox
 
 REPLAYABLE = ("dead", "done")
@@ -214,13 +215,36 @@ def _newest(
 
 
 def prune(database: Database, before: datetime) -> int:
-    """Delete attempts older than `before`, a chunk at a time; return how many. The deliveries stay."""
+    """Delete attempts older than `before`, a chunk at a time; return how many. The deliveries stay.
+
+    Where attempts are cut by the month, of their deliveries, whole months go, once their last attempt is past.
+    """
     key = (attempt.c.outbox, attempt.c.n)
-    chunk = sa.select(*key).where(attempt.c.at < before).limit(CHUNK)
-    total = 0
+    old = attempt.c.at < before
+    total = _drop_months(database, before)
+    with database.read() as connection:
+        if there := partitions.months(connection, attempt):
+            old = sa.and_(old, attempt.c.outbox < first_uuid(there[0]))
+    chunk = sa.select(*key).where(old).limit(CHUNK)
     while True:
         with database.write() as connection:
             deleted = connection.execute(sa.delete(attempt).where(sa.tuple_(*key).in_(chunk))).rowcount
         total += deleted
         if deleted < CHUNK:
             return total
+
+
+def _drop_months(database: Database, before: datetime) -> int:
+    dropped = 0
+    with database.read() as connection:
+        months = partitions.over(connection, attempt, before)
+    for month in months:
+        of_month = sa.and_(attempt.c.outbox >= first_uuid(month), attempt.c.outbox < first_uuid(after(month)))
+        with database.write() as connection:
+            newest, count = connection.execute(
+                sa.select(sa.func.max(attempt.c.at), sa.func.count()).where(of_month)
+            ).one()
+            if newest is None or newest < before:
+                partitions.drop(connection, attempt, month)
+                dropped += count
+    return dropped

@@ -54,7 +54,7 @@ def test_two_workers_claim_different_rows_and_finished_ones_stay_finished(databa
     with database.write() as one, database.write() as two:
         first, second = inbox.claim_pending(one, 3), inbox.claim_pending(two, 3)
         assert ([r.id for r in first], [r.id for r in second]) == (ids[:3], ids[3:])
-        inbox.finish(one, [r.id for r in first])
+        inbox.finish(one, first)
         inbox.finish(two, [])
     with database.write() as tx:
         assert [r.id for r in inbox.claim_pending(tx, 10)] == ids[3:]
@@ -79,21 +79,21 @@ def test_lists_go_page_by_page_in_order_of_arrival(database, fill):
 
 
 def test_old_bodies_go_and_their_facts_stay(database, fill):
+    if not database.is_sqlite:
+        pytest.skip("there whole months go (tests/test_partitions.py)")
     ids = fill(0, 1, 2, 3, 100)
-    with database.write_inbox() as tx:
-        inbox.finish(tx, ids)
-    assert inbox.prune(database, toy.later(3), chunk=2) == 3
+    assert inbox.prune(database, toy.later(3), up_to=ids[-1], chunk=2) == 3
     with database.read_inbox() as tx:
         rows = inbox.get(tx, ids)
     assert [r.webhook is None for r in rows] == [True, True, True, False, False]
     assert [r.delivery_id for r in rows] == [f"d-{n}" for n in range(5)]
-    assert inbox.prune(database, toy.later(3), chunk=2) == 0
+    assert inbox.prune(database, toy.later(3), up_to=ids[-1], chunk=2) == 0
 
 
 def test_the_body_of_an_unfinished_webhook_is_not_pruned(database, fill):
+    if not database.is_sqlite:
+        pytest.skip("there whole months go (tests/test_partitions.py)")
     ids = fill(0, 1, 2, 3)
-    with database.write_inbox() as tx:
-        inbox.finish(tx, ids[:2])
-    assert inbox.prune(database, toy.later(100), up_to=ids[1] if database.is_sqlite else None) == 2
+    assert inbox.prune(database, toy.later(100), up_to=ids[1]) == 2
     with database.read_inbox() as tx:
         assert [r.webhook is None for r in inbox.get(tx, ids)] == [True, True, False, False]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 from hub import outbox
 from hub.connections import Connection, Rate, Secret
 from hub.http import Guard, Outgoing
-from hub.outbox import Deliverer, Delivery
+from hub.outbox import CallLog, Deliverer, Delivery
 from hub.sdk import Action, Client, Connector, Params, Receipt, Settings
 from hub.storage import Database
 from hub.storage.tables import outbox as table
@@ -206,6 +207,7 @@ class Bench:
     database: Database
     till: TillServer
     clock: Watch
+    calls: Path
     connections: dict[str, Connection] = field(default_factory=dict)
     alerts: list[tuple[str, str]] = field(default_factory=list)
     dead: list[dict] = field(default_factory=list)
@@ -227,6 +229,7 @@ class Bench:
             self.connections,
             outgoing,
             clock or self.clock,
+            calls=CallLog(self.calls),
             alert=self.alert,
             on_dead=lambda letter: self.dead.append(dict(letter)),
         )
@@ -279,16 +282,16 @@ class Bench:
 
 
 @pytest.fixture
-def bench(database: Database, till: TillServer, clock: Watch) -> Bench:
-    bench = Bench(database, till, clock)
+def bench(database: Database, till: TillServer, clock: Watch, tmp_path: Path) -> Bench:
+    bench = Bench(database, till, clock, tmp_path / "calls")
     bench.connect("till")
     return bench
 
 
 @pytest.fixture
-def small_bench(sqlite: Database, till: TillServer, clock: Watch) -> Bench:
+def small_bench(sqlite: Database, till: TillServer, clock: Watch, tmp_path: Path) -> Bench:
     """As `bench`, on SQLite alone: for what has nothing to do with the database."""
-    bench = Bench(sqlite, till, clock)
+    bench = Bench(sqlite, till, clock, tmp_path / "calls")
     bench.connect("till")
     return bench
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from hub import outbox
 from hub.outbox import LEASE_S
-from hub.outbox.claim import FRESH, RETRIES, shared_out
+from hub.outbox.claim import NEWEST, OLDEST, RETRIES, shared_out
 from hub.storage.tables import outbox as table
 
 
@@ -41,7 +41,11 @@ def test_a_delivery_is_written_with_its_cause_or_not_at_all(bench):
 def test_a_claim_leases_what_is_due_oldest_first(bench):
     bench.add(bench.saying("second"))
     bench.add(bench.saying("first", created_at=at(bench, -60)))
-    bench.add(bench.saying("later", created_at=at(bench, 60)))
+    bench.add(bench.saying("later"))
+    with bench.database.write() as tx:
+        tx.execute(
+            sa.update(table).where(table.c.dedupe == "later").values(attempts=1, next_at=at(bench, 60))
+        )
     jobs = bench.claim()
     assert [job.params["text"] for job in jobs] == ["first", "second"]
     assert {(job.fence, job.tries, job.attempts) for job in jobs} == {(1, 0, 0)}
@@ -98,6 +102,24 @@ def test_old_retries_do_not_stop_first_tries_nor_the_other_way_round(bench):
     for _ in range(4):
         taken = Counter(job.params["text"][:3] for job in bench.claim(8))
         assert taken == {"new": 6, "old": 2}
+
+
+def test_what_happens_now_does_not_queue_behind_a_backlog(bench):
+    bench.add(*(bench.saying(f"old{n}", created_at=at(bench, -7200 + n)) for n in range(40)))
+    bench.add(*(bench.saying(f"new{n}", created_at=at(bench, n)) for n in range(3)))
+    said = [job.params["text"] for job in bench.claim(8, chance=lambda: 0.0)]
+    assert said == ["new2", "new1", "new0", "old39", "old0", "old1", "old2", "old3"]
+    said = [job.params["text"] for job in bench.claim(8, chance=lambda: 0.0)]
+    assert said == ["old38", "old37", "old36", "old35", "old4", "old5", "old6", "old7"]
+    for _ in range(20):
+        bench.claim(1)
+    assert bench.rows().count("sending") == 36
+
+
+def test_a_clock_that_is_set_back_delays_no_first_try(bench):
+    bench.add(bench.saying("hello"))
+    bench.clock.on(seconds=-3600)
+    assert [job.params["text"] for job in bench.claim()] == ["hello"]
 
 
 def test_a_newer_value_replaces_the_unsent_older_ones_when_it_is_written(bench):
@@ -211,7 +233,9 @@ def test_a_row_whose_worker_always_vanishes_becomes_a_dead_letter(bench):
 
 
 @pytest.mark.parametrize(
-    ("lane", "index"), [(FRESH, "outbox_fresh"), (RETRIES, "outbox_retry")], ids=["fresh", "retries"]
+    ("lane", "index"),
+    [(OLDEST, "outbox_fresh"), (NEWEST, "outbox_fresh"), (RETRIES, "outbox_retry")],
+    ids=["oldest", "newest", "retries"],
 )
 def test_claims_use_the_index_of_their_lane(sqlite, lane, index):
     query = lane.compile(sqlite.hub, compile_kwargs={"render_postcompile": True})

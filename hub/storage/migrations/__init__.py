@@ -6,12 +6,15 @@ file, on PostgreSQL both on the one database, each with a version table of its o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from hub.crashpoints import here
 from hub.storage.database import Database, take_your_time
+from hub.storage.partitions import ensure
 
 HERE = Path(__file__).parent
 PARTS = ("inbox", "hub")
@@ -37,15 +40,23 @@ def status(database: Database) -> dict[str, tuple[str | None, str]]:
     return {part: (current(database, part), head(part)) for part in PARTS}
 
 
-def upgrade(database: Database) -> dict[str, tuple[str | None, str]]:
-    """Migrate to the newest schema; return what moved, as part -> (from, to). Running it again changes nothing."""
+def upgrade(database: Database, to: Mapping[str, str] | None = None) -> dict[str, tuple[str | None, str]]:
+    """Migrate to the newest schema; return what moved, as part -> (from, to). Running it again changes nothing.
+
+    Args:
+        database: where.
+        to: revisions instead of the newest ones, by part.
+    """
     moved = {part: steps for part, steps in status(database).items() if steps[0] != steps[1]}
     for part in moved:
-        _run(database, part)
+        _run(database, part, (to or {}).get(part, "head"))
+    if moved and not to:
+        with database.write() as connection:
+            ensure(connection, datetime.now(UTC))
     return moved
 
 
-def _run(database: Database, part: str) -> None:
+def _run(database: Database, part: str, to: str) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -60,7 +71,7 @@ def _run(database: Database, part: str) -> None:
             # Two processes that start together: the second waits, and finds nothing left to do.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('points-hub migrations'))"))
         config.attributes.update(connection=connection, version_table=_version_table(part))
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
         here("mid migration")
 
 
