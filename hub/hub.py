@@ -32,6 +32,7 @@ from hub.rules import Program, load_program
 from hub.sdk import Card, Client, ConfigError, MemberRef, Problem
 from hub.storage import Database
 from hub.storage.migrations import upgrade
+from hub.telemetry import Telemetry
 from hub.versions import Programs, remember
 
 STALE = timedelta(minutes=10)
@@ -72,11 +73,13 @@ class Hub:
         for path in set(config.mappings.values()):
             self._remember(path, mappings[path].version, "mapping")
         self._listen()
+        self.telemetry = Telemetry(self.database, config.file.tracing, clock)
         self.engine = engine(self)
         self.inbox = Inbox(
             self.database,
             on_stored=self.engine.ring_inbox,
             on_duplicate=lambda again: housekeeping.redelivered(self, again),
+            on_each=self.telemetry.webhook if self.telemetry.wanted else None,
         )
         self.refusals = Refusals(self.database, self.connections, clock)
         self.intake = intake_of(self.database)
@@ -93,6 +96,7 @@ class Hub:
             clock,
             alert=self._alert,
             on_dead=lambda letter: found.tell("delivery_failed", delivery=letter),
+            telling=self.telemetry,
         )
         self._program_stamp = _stamp(config.program)
         self.prune_next = self.look_next = self.hear_next = datetime.min.replace(tzinfo=UTC)
@@ -114,6 +118,7 @@ class Hub:
         self.inbox.close()
         self.engine.stop()
         self.refusals.close()
+        self.telemetry.close()
         self.database.close()
 
     def ready(self) -> list[str]:
@@ -134,6 +139,7 @@ class Hub:
         """Count and tell what a transaction did, after its commit."""
         here("after ledger commit")
         self.figures.count(settled.entries, settled.posted)
+        self.telemetry.events(settled.entries)
         for entry in settled.entries:
             if entry.state == "parked":
                 # Its reason quotes the payload: it is for `hub inbox show`, not for the log.
@@ -142,6 +148,7 @@ class Hub:
                     action="event_parked",
                     event_id=entry.id,
                     connection=entry.connection,
+                    trace_id=entry.trace_id,
                 )
         if settled.posted or any(entry.state in {"ready", "done"} for entry in settled.entries):
             self.engine.ring_journal()
