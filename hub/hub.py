@@ -28,6 +28,7 @@ from hub.mapping import MappingStore
 from hub.metrics import Figures
 from hub.outbox import Deliverer, Delivery, OAuthTokens
 from hub.plugins import Plugins
+from hub.processes import Reporter
 from hub.rules import Program, load_program
 from hub.sdk import Card, Client, ConfigError, MemberRef, Problem
 from hub.storage import Database
@@ -48,6 +49,7 @@ class Hub:
         programs: the programme that counts now and those that counted before.
         outbound: connections that are told things, each with its mapping.
         triggers: what any of them listens for.
+        reporter: writes this process's figures down where there are several; set by the engine.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class Hub:
         for path in set(config.mappings.values()):
             self._remember(path, mappings[path].version, "mapping")
         self._listen()
-        self.telemetry = Telemetry(self.database, config.file.tracing, clock)
+        self.telemetry = Telemetry(self.database, config.file.tracing, clock, self.figures.tried)
+        self.reporter: Reporter | None = None
         self.engine = engine(self)
         self.inbox = Inbox(
             self.database,
@@ -138,7 +141,7 @@ class Hub:
     def tell(self, settled: Settled) -> None:
         """Count and tell what a transaction did, after its commit."""
         here("after ledger commit")
-        self.figures.count(settled.entries, settled.posted)
+        self.figures.count(settled.entries, settled.posted, self.clock())
         self.telemetry.events(settled.entries)
         for entry in settled.entries:
             if entry.state == "parked":

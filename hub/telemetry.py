@@ -9,7 +9,7 @@ All carry the trace of their webhook. Lines and spans are written after the comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -43,10 +43,17 @@ class Telemetry:
         database: where events and webhooks are looked up by which deliveries were caused.
         tracing: what hub.yaml says.
         clock: aware UTC.
+        count: counts tries, whatever hub.yaml says.
     """
 
-    def __init__(self, database: Database, tracing: Tracing, clock: Clock) -> None:
-        self._database, self._tracing, self._clock = database, tracing, clock
+    def __init__(
+        self,
+        database: Database,
+        tracing: Tracing,
+        clock: Clock,
+        count: Callable[[Sequence[Outcome]], None] = lambda _outcomes: None,
+    ) -> None:
+        self._database, self._tracing, self._clock, self._count = database, tracing, clock, count
         self._send = frozenset(tracing.send)
         self.wanted = tracing.log or bool(tracing.otlp)
         self._spans: Spans | None = None
@@ -88,8 +95,9 @@ class Telemetry:
                     "event", span, trace, parent=parent, began=born(entry.id), ended=self._clock(), told=told
                 )
 
-    def deliveries(self, outcomes: Iterable[Outcome]) -> None:
+    def deliveries(self, outcomes: Sequence[Outcome]) -> None:
         """Tell of tries that are written down."""
+        self._count(outcomes)
         for outcome in outcomes if self.wanted else ():
             job = outcome.job
             if outcome.verdict == "released":

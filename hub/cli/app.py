@@ -23,6 +23,7 @@ from hub.cli import (
     rewards,
     sending,
     upkeep,
+    watching,
 )
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
@@ -42,7 +43,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def top(
+def hub(
     version: Annotated[
         bool, typer.Option("--version", help="Print it.", is_eager=True, callback=_version)
     ] = False,
@@ -134,6 +135,7 @@ def _claim(host: str, port: int) -> None:
         ) from error
 
 
+app.command("top")(watching.top)
 app.command("send")(sending.send)
 app.command("connect")(upkeep.connect)
 app.command("subscribe")(upkeep.subscribe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hub.outbox.claim import Job
@@ -27,7 +27,7 @@ class Telling(Protocol):
     def header(self, job: Job) -> str:
         """Return the `traceparent` that goes along with a job's calls; empty where none does."""
 
-    def deliveries(self, outcomes: Iterable[Outcome]) -> None:
+    def deliveries(self, outcomes: Sequence[Outcome]) -> None:
         """Hear of tries that are written down. It must return soon."""
 
 
@@ -40,7 +40,7 @@ class _Quiet:
     def header(self, job: Job) -> str:
         return ""
 
-    def deliveries(self, outcomes: Iterable[Outcome]) -> None:
+    def deliveries(self, outcomes: Sequence[Outcome]) -> None:
         """Nobody listens."""
 
 

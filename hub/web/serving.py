@@ -13,6 +13,7 @@ from flask import Flask
 from hub.hub import Hub
 from hub.running import open_running, spare_the_collector
 from hub.web.app import Application, create_app
+from hub.web.exposition import Exposition
 from hub.web.front import Front
 
 
@@ -31,7 +32,7 @@ def wsgi() -> Application:
 
 def _open() -> tuple[Hub, Application]:
     hub = open_running(Path(os.environ["HUB_CONFIG"]))
-    app = create_app(hub, partial(_api, hub))
+    app = create_app(hub, partial(_api, hub), Exposition(hub))
     spare_the_collector()
     hub.start()
     return hub, app
