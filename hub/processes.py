@@ -128,7 +128,9 @@ class Reporter:
 def processes(connection: sa.Connection) -> list[Process]:
     """Return the processes that have said something in the last hour, oldest first."""
     rows = connection.execute(sa.select(process).order_by(process.c.started_at, process.c.name))
-    return [msgspec.convert(row._asdict(), Process) for row in rows]
+    return [
+        Process(**{**row._asdict(), "figures": msgspec.convert(row.figures, list[Family])}) for row in rows
+    ]
 
 
 def merged(own: Sequence[Family], others: Sequence[Process], mine: str) -> list[Metric]:
