@@ -70,7 +70,6 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
         sending, dead: deliveries under way, and given up.
         breakers: those that ever counted a failure.
         processes: where there are several.
-        refused: webhooks refused today (UTC), by connection and reason.
     """
 
     at: datetime
@@ -81,16 +80,11 @@ class Vitals(msgspec.Struct, frozen=True, kw_only=True):
     breakers: list[Breaker]
     leases: list[Held]
     processes: list[Process]
-    refused: dict[tuple[str, str], int]
 
     @property
     def lag_s(self) -> float:
         """How far behind processing is: for how long the oldest webhook or event has been due."""
         return max(queue.age_s(self.at) for queue in self.queues if queue.name != "outbox")
-
-    @property
-    def refused_today(self) -> int:
-        return sum(self.refused.values())
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +113,7 @@ def look(database: Database, connections: Collection[str], now: datetime) -> Vit
         ]
         opened = sa.select(event.c.state).where(event.c.state.in_(_spelt(OPEN))).limit(MOST).subquery()
         states = sa.select(opened.c.state, sa.func.count().label("number")).group_by(opened.c.state)
-        found = Vitals(
+        return Vitals(
             at=now,
             queues=queues,
             open=dict.fromkeys(OPEN, 0) | {row.state: row.number for row in tx.execute(states)},
@@ -133,14 +127,18 @@ def look(database: Database, connections: Collection[str], now: datetime) -> Vit
                 for row in tx.execute(sa.select(lease).order_by(lease.c.name))
             ],
             processes=processes(tx),
-            refused={},
         )
+
+
+def refused_today(database: Database, now: datetime) -> dict[tuple[str, str], int]:
+    """Return how many webhooks were refused since midnight UTC, by connection and reason.
+
+    It reads a row for each connection, reason and day there was: for people, not for every scrape.
+    """
     today = sa.select(refused.c.connection, refused.c.reason, refused.c.count)
     with database.read_inbox() as tx:
         counts = tx.execute(today.where(refused.c.day == now.date().isoformat()))
-        return msgspec.structs.replace(
-            found, refused={(name, reason): count for name, reason, count in counts}
-        )
+        return {(name, reason): count for name, reason, count in counts}
 
 
 def rates(database: Database, now: datetime, window: timedelta) -> Rates:

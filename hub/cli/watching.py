@@ -25,6 +25,8 @@ LATE_S = {"inbox": 10.0, "journal": 60.0, "outbox": 60.0}
 """From when on something that waits is shown in red."""
 MB = 1e6
 
+Refused = dict[tuple[str, str], int]
+
 
 def top(
     config: ConfigPath = DEFAULT,
@@ -49,20 +51,24 @@ def top(
                 live.update(frame(*found, config), refresh=True)
 
 
-def _looks(hub: Opened, every_s: float) -> Iterator[tuple[Vitals, Rates]]:
-    from hub.vitals import look, rates
+def _looks(hub: Opened, every_s: float) -> Iterator[tuple[Vitals, Rates, Refused]]:
+    from hub.vitals import look, rates, refused_today
 
     told = [name for name, connection in hub.connections.items() if connection.connector.actions]
     try:
         while True:
             at = now()
-            yield look(hub.database, told, at), rates(hub.database, at, WINDOW)
+            yield (
+                look(hub.database, told, at),
+                rates(hub.database, at, WINDOW),
+                refused_today(hub.database, at),
+            )
             time.sleep(every_s)
     except KeyboardInterrupt:
         return
 
 
-def frame(vitals: Vitals, rates: Rates, config: Path) -> RenderableType:
+def frame(vitals: Vitals, rates: Rates, refused: Refused, config: Path) -> RenderableType:
     """Return one picture of a hub."""
     from rich.console import Group
     from rich.text import Text
@@ -75,7 +81,7 @@ def frame(vitals: Vitals, rates: Rates, config: Path) -> RenderableType:
         f"   (over {WINDOW.seconds} s)\n",
         "lag ",
         (f"{vitals.lag_s:,.1f} s", "red" if vitals.lag_s > LATE_S["inbox"] else ""),
-        f"   under way {vitals.sending:,}   dead {vitals.dead:,}   refused today {vitals.refused_today:,}   ",
+        f"   under way {vitals.sending:,}   dead {vitals.dead:,}   refused today {sum(refused.values()):,}   ",
         "   ".join(f"{state} {count:,}" for state, count in vitals.open.items()),
     )
     parts: list[RenderableType] = [head, Text(), _queues(vitals)]
@@ -85,8 +91,8 @@ def frame(vitals: Vitals, rates: Rates, config: Path) -> RenderableType:
             for b in shut
         ]
         parts += [Text(), Text("breakers", "bold"), Text("\n".join(lines), "red")]
-    if refused := sorted(vitals.refused.items(), key=lambda each: -each[1])[:5]:
-        lines = [f"  {name or 'an unknown address'}: {reason} {count:,}" for (name, reason), count in refused]
+    if most := sorted(refused.items(), key=lambda each: -each[1])[:5]:
+        lines = [f"  {name or 'an unknown address'}: {reason} {count:,}" for (name, reason), count in most]
         parts += [Text(), Text("refused today", "bold"), Text("\n".join(lines))]
     if vitals.processes:
         parts += [Text(), _processes(vitals)]
@@ -150,7 +156,7 @@ def _at(time_: Any) -> str:
     return f"{time_:%H:%M:%S} UTC" if time_ else "now"
 
 
-def _plain(vitals: Vitals, rates: Rates) -> dict[str, Any]:
+def _plain(vitals: Vitals, rates: Rates, refused: Refused) -> dict[str, Any]:
     """Return what is known as plain values, for scripts."""
     return {
         "at": vitals.at,
@@ -161,7 +167,7 @@ def _plain(vitals: Vitals, rates: Rates) -> dict[str, Any]:
         "lag_s": vitals.lag_s,
         "sending": vitals.sending,
         "dead": vitals.dead,
-        "refused_today": vitals.refused_today,
+        "refused_today": sum(refused.values()),
         "open": vitals.open,
         "queues": [
             {
