@@ -102,6 +102,20 @@ class Engine(_Part):
     slow: list[str] = []
 
 
+class Tracing(_Part):
+    """What is told of the way of each webhook, besides the trace id in the lines there are anyway.
+
+    Attributes:
+        log: a line for each webhook, event and delivery.
+        send: connections whose calls carry the trace id (`traceparent`).
+        otlp: where spans go: the address of an OpenTelemetry collector, http://collector:4318/v1/traces.
+    """
+
+    log: bool = False
+    send: list[str] = []
+    otlp: str = ""
+
+
 class HubFile(_Part):
     """The whole of hub.yaml."""
 
@@ -119,6 +133,7 @@ class HubFile(_Part):
     retention: Retention = Retention()
     outgoing: Outgoing = Outgoing()
     engine: Engine = Engine()
+    tracing: Tracing = Tracing()
     roles: dict[str, list[str]] = {}
     connections: dict[str, ConnectionEntry] = {}
 
@@ -288,6 +303,7 @@ class _Reader:
                 did_you_mean(self.file.alerts, names),
             )
         self._check_engine(names)
+        self._check_tracing(names)
         self.check_roles(["staff", *names])
         for index, network in enumerate(self.file.outgoing.allow_private):
             try:
@@ -317,6 +333,19 @@ class _Reader:
                 ("engine", "broker") if broker else ("engine",),
                 "Celery needs a broker",
                 'write broker: "amqp://user:password@host//" or "redis://host:6379/0"',
+            )
+
+    def _check_tracing(self, names: Mapping[str, Any]) -> None:
+        tracing = self.file.tracing
+        for index, name in enumerate(tracing.send):
+            if name not in names:
+                hint = did_you_mean(name, names)
+                self.complain(("tracing", "send", index), f"no connection is named {name!r}", hint)
+        if tracing.otlp and urlsplit(tracing.otlp).scheme not in {"http", "https"}:
+            self.complain(
+                ("tracing", "otlp"),
+                f"{tracing.otlp!r} is not an address",
+                "write http://collector:4318/v1/traces",
             )
 
     def check_roles(self, sources: list[str]) -> None:

@@ -28,10 +28,12 @@ from hub.mapping import MappingStore
 from hub.metrics import Figures
 from hub.outbox import CallLog, Deliverer, Delivery, OAuthTokens
 from hub.plugins import Plugins
+from hub.processes import Reporter
 from hub.rules import Program, load_program
 from hub.sdk import Card, Client, ConfigError, MemberRef, Problem
 from hub.storage import Database
 from hub.storage.migrations import upgrade
+from hub.telemetry import Telemetry
 from hub.versions import Programs, remember
 
 STALE = timedelta(minutes=10)
@@ -47,6 +49,7 @@ class Hub:
         programs: the programme that counts now and those that counted before.
         outbound: connections that are told things, each with its mapping.
         triggers: what any of them listens for.
+        reporter: writes this process's figures down where there are several; set by the engine.
     """
 
     def __init__(
@@ -72,11 +75,14 @@ class Hub:
         for path in set(config.mappings.values()):
             self._remember(path, mappings[path].version, "mapping")
         self._listen()
+        self.telemetry = Telemetry(self.database, config.file.tracing, clock, self.figures.tried)
+        self.reporter: Reporter | None = None
         self.engine = engine(self)
         self.inbox = Inbox(
             self.database,
             on_stored=self.engine.ring_inbox,
             on_duplicate=lambda again: housekeeping.redelivered(self, again),
+            on_each=self.telemetry.webhook if self.telemetry.wanted else None,
         )
         self.refusals = Refusals(self.database, self.connections, clock)
         self.intake = intake_of(self.database)
@@ -94,6 +100,7 @@ class Hub:
             calls=CallLog(config.calls),
             alert=self._alert,
             on_dead=lambda letter: found.tell("delivery_failed", delivery=letter),
+            telling=self.telemetry,
         )
         self._program_stamp = _stamp(config.program)
         self.prune_next = self.look_next = self.hear_next = datetime.min.replace(tzinfo=UTC)
@@ -115,6 +122,7 @@ class Hub:
         self.inbox.close()
         self.engine.stop()
         self.refusals.close()
+        self.telemetry.close()
         self.database.close()
 
     def ready(self) -> list[str]:
@@ -134,7 +142,8 @@ class Hub:
     def tell(self, settled: Settled) -> None:
         """Count and tell what a transaction did, after its commit."""
         here("after ledger commit")
-        self.figures.count(settled.entries, settled.posted)
+        self.figures.count(settled.entries, settled.posted, self.clock())
+        self.telemetry.events(settled.entries)
         for entry in settled.entries:
             if entry.state == "parked":
                 # Its reason quotes the payload: it is for `hub inbox show`, not for the log.
@@ -143,6 +152,7 @@ class Hub:
                     action="event_parked",
                     event_id=entry.id,
                     connection=entry.connection,
+                    trace_id=entry.trace_id,
                 )
         if settled.posted or any(entry.state in {"ready", "done"} for entry in settled.entries):
             self.engine.ring_journal()

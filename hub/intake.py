@@ -41,6 +41,9 @@ class Intake(Protocol):
     def oldest(self) -> datetime | None:
         """Return when the oldest unprocessed webhook arrived; None when all are processed."""
 
+    def waiting(self, most: int) -> tuple[int, datetime | None]:
+        """Return how many webhooks are unprocessed, counted up to `most`, and when the oldest arrived."""
+
     def unprocessed(self, ids: Sequence[int]) -> set[int]:
         """Return which of these webhooks nobody has worked on yet."""
 
@@ -80,9 +83,12 @@ class CursorIntake:
             return connection.scalar(sa.select(cursor.c.position).where(cursor.c.name == self.NAME)) or 0
 
     def oldest(self) -> datetime | None:
+        return self.waiting(1)[1]
+
+    def waiting(self, most: int) -> tuple[int, datetime | None]:
+        position = self.position()
         with self._database.read_inbox() as connection:
-            waiting = sa.select(inbox_table.c.received_at).where(inbox_table.c.id > self.position())
-            return connection.scalar(waiting.order_by(inbox_table.c.id).limit(1))
+            return _counted(connection, inbox_table.c.id > position, most)
 
     def unprocessed(self, ids: Sequence[int]) -> set[int]:
         position = self.position()
@@ -134,14 +140,28 @@ class ClaimIntake:
         """Rows know by themselves whether they are processed."""
 
     def oldest(self) -> datetime | None:
+        return self.waiting(1)[1]
+
+    def waiting(self, most: int) -> tuple[int, datetime | None]:
         with self._database.read_inbox() as connection:
-            waiting = sa.select(inbox_table.c.received_at).where(inbox_table.c.pending)
-            return connection.scalar(waiting.order_by(inbox_table.c.id).limit(1))
+            return _counted(connection, inbox_table.c.pending, most)
 
     def unprocessed(self, ids: Sequence[int]) -> set[int]:
         with self._database.read_inbox() as connection:
             pending = sa.select(inbox_table.c.id).where(inbox_table.c.id.in_(ids), inbox_table.c.pending)
             return set(connection.scalars(pending))
+
+
+def _counted(
+    connection: sa.Connection, unprocessed: sa.ColumnElement[bool], most: int
+) -> tuple[int, datetime | None]:
+    """Return how many webhooks there are of these, and when the first of them arrived."""
+    rows = sa.select(inbox_table.c.id).where(unprocessed).order_by(inbox_table.c.id).limit(most).subquery()
+    count, first = connection.execute(sa.select(sa.func.count(), sa.func.min(rows.c.id))).one()
+    if not count:
+        return 0, None
+    arrived = sa.select(inbox_table.c.received_at).where(inbox_table.c.id == first)
+    return count, connection.scalar(arrived)
 
 
 def _taken(rows: Sequence[StoredRow]) -> None:

@@ -29,6 +29,7 @@ import zstandard
 from hub.sdk.events import Event
 from hub.storage import Lookup, Many
 from hub.storage.tables import event, fact, hint, identity
+from hub.tracing import Trace
 from hub.values import Posted
 
 CALENDAR = "calendar"
@@ -54,6 +55,7 @@ class Entry(msgspec.Struct, kw_only=True):
         fetched: the payload read for a notification.
         stored: the row is in the database already, in a state that is not final.
         bell: it only said that its platform has something new.
+        trace: of the webhook it came in.
     """
 
     id: str
@@ -76,6 +78,11 @@ class Entry(msgspec.Struct, kw_only=True):
     fence: int = 0
     stored: bool = False
     bell: bool = False
+    trace: Trace | None = None
+
+    @property
+    def trace_id(self) -> str:
+        return (self.trace or Trace.alone(self.id)).id
 
     def park(self, reason: str) -> None:
         self.state, self.reason = "parked", reason

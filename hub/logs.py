@@ -10,6 +10,8 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
+from hub.tracing import add_trace
+
 STRUCK_OUT = "***"
 
 
@@ -29,6 +31,7 @@ def setup(
     as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

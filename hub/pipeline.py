@@ -72,7 +72,12 @@ def _answer(connection: Connection, webhook: Webhook) -> Answer | None:
     try:
         return connection.connector.answer(webhook)
     except Exception:
-        log.exception("the connector gave no answer", action="answer_error", connection=connection.name)
+        log.exception(
+            "the connector gave no answer",
+            action="answer_error",
+            connection=connection.name,
+            trace_id=inbox.trace_of(connection, webhook).id,
+        )
         return None
 
 
@@ -208,7 +213,11 @@ def settle_apart(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settl
             raise
         except Exception as error:
             log.exception(
-                "an event breaks", action="event_broken", event_id=entry.id, connection=entry.connection
+                "an event breaks",
+                action="event_broken",
+                event_id=entry.id,
+                connection=entry.connection,
+                trace_id=entry.trace_id,
             )
             parked = copy(entry)
             parked.park(f"processing failed: {type(error).__name__}: {error}")

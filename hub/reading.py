@@ -22,6 +22,7 @@ from hub.mapping import Ignored
 from hub.rules import refunds
 from hub.sdk import Malformed, MappingError, Rejected, SourceEvent, TryLater
 from hub.sdk.events import Event
+from hub.tracing import About, Trace
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -40,6 +41,15 @@ log = structlog.get_logger()
 
 def read(hub: Hub, row: StoredRow) -> list[Entry]:
     """Return the journal entries of one webhook: what happened, mapped, or why it could not be."""
+    trace = row.trace
+    with About(trace):
+        entries = _read(hub, row)
+    for entry in entries:
+        entry.trace = trace
+    return entries
+
+
+def _read(hub: Hub, row: StoredRow) -> list[Entry]:
     connection = hub.connections.get(row.connection)
     if connection is None:
         return [
@@ -75,7 +85,7 @@ def fetch_and_read(hub: Hub, claims: Sequence[sa.Row[Any]], rows: Mapping[int, S
             for entry in (
                 read_again(hub, claim, rows.get(claim.inbox_id))
                 if time.monotonic() < until
-                else [_not_yet(hub, claim)]
+                else [_not_yet(hub, claim, rows.get(claim.inbox_id))]
             )
         ]
 
@@ -87,6 +97,15 @@ def fetch_and_read(hub: Hub, claims: Sequence[sa.Row[Any]], rows: Mapping[int, S
 
 def read_again(hub: Hub, claim: sa.Row[Any], row: StoredRow | None) -> list[Entry]:
     """Return the entries of one journal row that is due, its record fetched where it must be."""
+    trace = row.trace if row else Trace.alone(claim.id)
+    with About(trace):
+        entries = _read_again(hub, claim, row)
+    for entry in entries:
+        entry.trace = trace
+    return entries
+
+
+def _read_again(hub: Hub, claim: sa.Row[Any], row: StoredRow | None) -> list[Entry]:
     entry = _claimed(claim)
     if claim.connection == journal.CALENDAR:
         entry.canonical, entry.member = refunds.restored(claim.data, claim.fact), claim.member
@@ -208,8 +227,9 @@ def _fetch_later(entry: Entry, error: TryLater, now: datetime) -> None:
     entry.attempts, entry.next_at = entry.attempts + 1, now + timedelta(seconds=wait)
 
 
-def _not_yet(hub: Hub, claim: sa.Row[Any]) -> Entry:
+def _not_yet(hub: Hub, claim: sa.Row[Any], row: StoredRow | None) -> Entry:
     entry = _claimed(claim)
+    entry.trace = row.trace if row else None
     entry.state, entry.reason, entry.next_at = "ready", claim.reason, hub.clock()
     return entry
 

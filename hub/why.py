@@ -17,6 +17,7 @@ from hub.rules import Used, refunds
 from hub.sdk import HubError
 from hub.storage import Database
 from hub.storage.tables import award, earning, event, fact, leg, lot, outbox, pinned, posting, version
+from hub.tracing import Trace
 from hub.trying import counted, source_again, uuid_of
 from hub.versions import stored
 
@@ -96,6 +97,8 @@ def _of_id(hub: Known, tx: sa.Connection, identifier: str) -> Iterator[Line]:
         yield from _posting(tx, row)
     elif row := tx.execute(sa.select(outbox).where(outbox.c.id == identifier)).one_or_none():
         yield Line(0, f"delivery {row.id}")
+        if not row.event:
+            yield Line(1, f"trace {Trace.alone(row.id).id}: look for it in the log")
         yield from _deliveries(tx, outbox.c.id == row.id)
         yield from _of_id(hub, tx, row.posting or row.event) if row.posting or row.event else ()
 
@@ -122,6 +125,8 @@ def _event(hub: Known, tx: sa.Connection, row: sa.Row[Any]) -> Iterator[Line]:
             f"webhook {facts.id}: {facts.size:,} bytes, {facts.verdict}, delivery {facts.delivery_id},"
             f" SHA-256 {facts.body_hash.hex()[:16]}{gone}",
         )
+        named = ", which its sender named" if facts.trace.parent else ""
+        yield Line(1, f"trace {facts.trace.id}{named}: look for it in the log")
     yield from _priced(tx, row)
     if row.mapping_version is None:
         return

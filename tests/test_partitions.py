@@ -198,7 +198,7 @@ def test_claims_look_at_the_months_that_may_have_work(postgresql, store):
     assert work_off(postgresql) == ["6"]
 
 
-def test_what_was_there_before_the_cut_stays_and_is_found(_postgresql):
+def test_what_was_there_before_the_cut_stays_and_is_found(_postgresql):  # noqa: PT019 - its value is the server's address
     """The migration writes no webhook anew, and takes attempts of this month to it."""
     server = sa.create_engine(_postgresql, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with server.connect() as connection:

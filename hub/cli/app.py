@@ -24,6 +24,7 @@ from hub.cli import (
     sending,
     simulator,
     upkeep,
+    watching,
 )
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
@@ -43,7 +44,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def top(
+def hub(
     version: Annotated[
         bool, typer.Option("--version", help="Print it.", is_eager=True, callback=_version)
     ] = False,
@@ -104,6 +105,7 @@ def scheduler(config: ConfigPath = DEFAULT) -> None:
     schedule(config)
 
 
+app.command("top")(watching.top)
 app.command("send")(sending.send)
 app.command("simulator")(simulator.simulator)
 app.command("connect")(upkeep.connect)

@@ -19,9 +19,11 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
@@ -33,6 +35,7 @@ from hub.crashpoints import here
 from hub.engine.lease import Lease
 from hub.engine.local import LOOPS, LocalEngine, Loop
 from hub.inbox.aside import Aside
+from hub.processes import EVERY_S, Reporter
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -121,6 +124,18 @@ def delete_queues(config: Config) -> None:
     app.close()
 
 
+def reporter_of(hub: Hub, role: str) -> Reporter:
+    """Return what writes a process's figures down, and let the hub know of it."""
+    hub.reporter = Reporter(hub.database, hub.metrics, role, hub.clock)
+    return hub.reporter
+
+
+def leave(reporter: Reporter) -> None:
+    """Take a process's row away, where the database is there: if not, it grows old."""
+    with suppress(sa.exc.SQLAlchemyError):
+        reporter.leave()
+
+
 def _unheard(_queue: str) -> None:
     """Stand for the task where it is only sent."""
 
@@ -177,9 +192,12 @@ class RemoteEngine:
         self._bells = Bells(hub.config)
         self._outboxes = [name for name in queues_of(hub.config) if name.startswith("outbox")]
         self._files = Loop("hub-files", hub.reload_if_changed, RELOAD_S)
+        self._reporter = reporter_of(hub, "serve")
+        self._reports = Loop("hub-report", self._reporter.report, EVERY_S)
 
     def start(self) -> None:
         self._files.start()
+        self._reports.start()
 
     def ring_inbox(self) -> None:
         self._bells.ring(["inbox"])
@@ -195,7 +213,9 @@ class RemoteEngine:
 
     def stop(self, timeout_s: float = 10.0) -> None:
         self._files.stop(timeout_s)
+        self._reports.stop(timeout_s)
         self._bells.close()
+        leave(self._reporter)
 
 
 class WorkerEngine(LocalEngine):
@@ -208,6 +228,8 @@ class WorkerEngine(LocalEngine):
             mine |= hub.connections.keys() - set(slow)
         loops = {kind: loop for kind, loop in LOOPS.items() if kind in queues}
         loops["files"] = (lambda hub: hub.reload_if_changed(), RELOAD_S)
+        self._reporter = reporter_of(hub, "worker")
+        loops["report"] = (lambda _hub: self._reporter.report(), EVERY_S)
         super().__init__(hub, loops, mine)
         self._here = set(queues)
         self._bells = Bells(hub.config)
@@ -233,6 +255,7 @@ class WorkerEngine(LocalEngine):
     def stop(self, timeout_s: float = 10.0) -> None:
         super().stop(timeout_s)
         self._bells.close()
+        leave(self._reporter)
 
 
 class SchedulerEngine(LocalEngine):
@@ -242,20 +265,24 @@ class SchedulerEngine(LocalEngine):
         self._lease = Lease(hub.database, LEASE, hub.clock)
         self._leads = False
         work, every_s = LOOPS["housekeeping"]
-        super().__init__(hub, {"housekeeping": (partial(self._lead, work), every_s)}, ())
-        self._remote = RemoteEngine(hub)
+        self._reporter = reporter_of(hub, "scheduler")
+        reporting = (lambda _hub: self._reporter.report(), EVERY_S)
+        super().__init__(hub, {"housekeeping": (partial(self._lead, work), every_s), "report": reporting}, ())
+        self._bells = Bells(hub.config)
+        self._outboxes = [name for name in queues_of(hub.config) if name.startswith("outbox")]
 
     def ring(self, kind: str) -> None:
-        self._remote._bells.ring([kind])  # noqa: SLF001 - of this file
+        self._bells.ring([kind])
 
     def ring_outbox(self) -> None:
-        self._remote.ring_outbox()
+        self._bells.ring(self._outboxes)
 
     def stop(self, timeout_s: float = 10.0) -> None:
         super().stop(timeout_s)
         if self._leads:
             self._lease.release()
-        self._remote.stop(timeout_s)
+        self._bells.close()
+        leave(self._reporter)
 
     def _lead(self, work: Callable[[Hub], int], hub: Hub) -> int:
         leads = self._lease.hold()

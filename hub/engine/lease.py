@@ -6,14 +6,12 @@ row besides. The lease spares the others the work.
 
 from __future__ import annotations
 
-import os
-import socket
 from datetime import timedelta
 
 import sqlalchemy as sa
 
 from hub.clock import Clock
-from hub.ids import new_id
+from hub.processes import process_name
 from hub.storage import Database, insert_new
 from hub.storage.tables import lease
 
@@ -30,7 +28,7 @@ class Lease:
 
     def __init__(self, database: Database, name: str, clock: Clock) -> None:
         self._database, self._name, self._clock = database, name, clock
-        self.holder = f"{socket.gethostname()}/{os.getpid()}/{new_id()[-8:]}"
+        self.holder = process_name()
 
     def hold(self) -> bool:
         """Take it where it is free, or keep it; return whether it is ours for the next `TERM`."""

@@ -56,16 +56,19 @@ class Outgoing:
         self._redactors: dict[str, tuple[tuple[str, ...], Redactor]] = {}
         self._mine = threading.local()
 
-    def client(self, connection: Connection, key: str = "", budget_s: float = BUDGET_S) -> Client:
+    def client(
+        self, connection: Connection, key: str = "", budget_s: float = BUDGET_S, traceparent: str = ""
+    ) -> Client:
         """Return a client for one task of this thread.
 
         Args:
             connection: whose rate, settings and tokens apply.
             key: the idempotency key of the task.
             budget_s: how long its calls may take together.
+            traceparent: goes along as a header; empty is none.
         """
         session = self._session(connection)
-        session.begin(budget_s)
+        session.begin(budget_s, traceparent)
         return Client(
             session,
             base_url=getattr(connection.connector.settings, "api_base", ""),

@@ -37,13 +37,15 @@ class GuardedSession(requests.Session):
         self.exchanges: list[Exchange] = []
         self._take_turn = take_turn
         self._deadline = 0.0
+        self._traceparent = ""
         adapter = guarded_adapter(guard)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
-    def begin(self, budget_s: float) -> None:
-        """Start a task: all its calls together may take `budget_s` seconds."""
+    def begin(self, budget_s: float, traceparent: str = "") -> None:
+        """Start a task: all its calls together may take `budget_s` seconds, and carry `traceparent` if there is one."""
         self.exchanges = []
+        self._traceparent = traceparent
         self._deadline = monotonic() + budget_s
 
     def extend(self, seconds: float) -> None:
@@ -63,6 +65,8 @@ class GuardedSession(requests.Session):
             RequestException: as usual.
         """
         self._take_turn()
+        if self._traceparent:
+            request.headers["traceparent"] = self._traceparent
         began = monotonic()
         status, headers, body, trouble = 0, {}, b"", ""
         try:

@@ -24,9 +24,10 @@ from hub.inbox.reading import (
     refused_counts,
     refused_samples,
     rewrite,
+    traces,
 )
 from hub.inbox.refusals import Refusals
-from hub.inbox.row import Row, StoredRow
+from hub.inbox.row import Row, StoredRow, trace_of
 
 __all__ = [
     "Facts",
@@ -58,4 +59,6 @@ __all__ = [
     "refused_counts",
     "refused_samples",
     "rewrite",
+    "trace_of",
+    "traces",
 ]

@@ -98,6 +98,7 @@ class Inbox:
         *,
         on_stored: Callable[[], None] = lambda: None,
         on_duplicate: Callable[[list[Delivery]], None] = lambda _deliveries: None,
+        on_each: Callable[[Row, bool], None] | None = None,
         limit: int = LIMIT,
         wait_s: float = WAIT_S,
     ) -> None:
@@ -108,6 +109,7 @@ class Inbox:
             on_stored: the doorbell, rung by the writer after a commit; it must return at once.
             on_duplicate: hears of redeliveries, which may be of events that still wait for something. It runs
                 beside the writer, so it may read and write.
+            on_each: hears of each row, and whether it is new, after its commit; it runs in the writer's thread.
             limit: rows that may wait.
             wait_s: how long `put` waits.
         """
@@ -115,6 +117,7 @@ class Inbox:
         self._database = database
         self._on_stored = on_stored
         self._on_duplicate = on_duplicate
+        self._on_each = on_each
         self._limit = limit
         self._wait_s = wait_s
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -282,7 +285,12 @@ class Inbox:
         except Exception as error:
             if len(batch) == 1:
                 name = batch[0].row.connection
-                log.exception("the database refused a webhook", action="inbox_row_refused", connection=name)
+                log.exception(
+                    "the database refused a webhook",
+                    action="inbox_row_refused",
+                    connection=name,
+                    trace_id=batch[0].row.trace.id,
+                )
                 batch[0].error = error
                 return
             for waiting in batch:
@@ -302,6 +310,8 @@ class Inbox:
                 stored = True
             else:
                 self._again.append((row.connection, row.delivery_id))
+            if self._on_each:
+                self._on_each(row, bool(waiting.is_new))
         if stored:
             here("before doorbell")
             self._on_stored()

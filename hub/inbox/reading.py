@@ -17,6 +17,7 @@ from hub.sdk.signatures import body_digest
 from hub.storage import Database, partitions
 from hub.storage.partitions import FIRST_NUMBER, after, first_number, month_of
 from hub.storage.tables import inbox, inbox_body, refused, refused_sample
+from hub.tracing import TRACEPARENT, Trace
 
 _COLUMNS = [
     inbox.c[n]
@@ -50,6 +51,10 @@ class Facts:
     size: int
     body_hash: bytes
     verdict: str
+
+    @property
+    def trace(self) -> Trace:
+        return Trace.of(self.connection, self.delivery_id, self.headers.get(TRACEPARENT, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,8 @@ def pending_since(connection: sa.Connection) -> int:
     row = oldest or connection.execute(place.order_by(inbox.c.id.desc()).limit(1)).first()
     if row is None or row.id < FIRST_NUMBER:
         return 0
-    return min(row.id, first_number(month_of(row.received_at - _LONG_OVER)))
+    lowest: int = min(row.id, first_number(month_of(row.received_at - _LONG_OVER)))
+    return lowest
 
 
 _LONG_OVER = timedelta(days=1)
@@ -154,6 +160,17 @@ def find(connection: sa.Connection, deliveries: Iterable[tuple[str, str]]) -> li
     """Return the ids of the rows of these deliveries, pairs of (connection name, delivery id)."""
     pairs = sa.tuple_(inbox.c.connection, inbox.c.delivery_id).in_(sorted(set(deliveries)))
     return list(connection.execute(sa.select(inbox.c.id).where(pairs)).scalars())
+
+
+def traces(connection: sa.Connection, ids: Collection[int]) -> dict[int, Trace]:
+    """Return the traces of the webhooks with these ids; those that do not exist are left out."""
+    columns = (inbox.c.id, inbox.c.connection, inbox.c.delivery_id, inbox.c.headers)
+    return {
+        id_: Trace.of(name, delivery_id, msgspec.json.decode(headers).get(TRACEPARENT, ""))
+        for id_, name, delivery_id, headers in connection.execute(
+            sa.select(*columns).where(inbox.c.id.in_(ids))
+        )
+    }
 
 
 def ids_of(connection: sa.Connection, deliveries: Sequence[Delivery]) -> list[int]:
@@ -390,6 +407,7 @@ def forget(connection: sa.Connection, bodies: Sequence[tuple[int, bytes]]) -> No
 def _stored(row: Sequence[Any]) -> StoredRow:
     id_, name, delivery_id, received_at, method, url, headers, verdict, frame = row
     webhook = None
+    kept = msgspec.json.decode(headers)
     if frame is not None:
-        webhook = Webhook(method, url, Headers(msgspec.json.decode(headers)), decompress(frame), received_at)
-    return StoredRow(id_, name, delivery_id, received_at, webhook, verdict)
+        webhook = Webhook(method, url, Headers(kept), decompress(frame), received_at)
+    return StoredRow(id_, name, delivery_id, received_at, webhook, verdict, kept.get(TRACEPARENT, ""))

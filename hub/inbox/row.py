@@ -16,6 +16,7 @@ from hub.connections import Connection
 from hub.sdk import Webhook
 from hub.sdk.signatures import body_digest, without_secret
 from hub.storage.tables import to_us
+from hub.tracing import TRACEPARENT, Trace, valid
 
 LONGEST_ID = 200
 """Characters of a delivery id; platforms use 15 to 64. A longer one is kept as its hash."""
@@ -32,7 +33,7 @@ class Row(NamedTuple):
 
     Attributes:
         received_at: microseconds since 1970.
-        headers: JSON object of those the connector keeps.
+        headers: JSON object of those the connector keeps, and of a `traceparent`.
         size: bytes of the raw body.
         verdict: verified, or waived.
         body: raw, as it was sent: a gzip body stays gzip, since that is what was signed. It is stored as a
@@ -52,17 +53,25 @@ class Row(NamedTuple):
     @classmethod
     def of(cls, connection: Connection, webhook: Webhook) -> Row:
         """Return the row of a webhook that was verified or waived. Never fails on what the webhook holds."""
-        keep = connection.connector.keep_headers
+        headers = webhook.headers.only(connection.connector.keep_headers)
+        if traceparent := valid(webhook.headers.get(TRACEPARENT, "")):
+            headers[TRACEPARENT] = traceparent
         return cls(
             connection.name,
             _delivery_id(connection, webhook) or body_digest(webhook.body).hex(),
             to_us(webhook.received_at),
             webhook.method,
             without_secret(webhook.url, connection.connector.hidden_query),
-            msgspec.json.encode(webhook.headers.only(keep)).decode() if keep else "{}",
+            msgspec.json.encode(headers).decode() if headers else "{}",
             len(webhook.body),
             "waived" if connection.waiver else "verified",
             webhook.body,
+        )
+
+    @property
+    def trace(self) -> Trace:
+        return Trace.of(
+            self.connection, self.delivery_id, msgspec.json.decode(self.headers).get(TRACEPARENT, "")
         )
 
 
@@ -79,6 +88,16 @@ class StoredRow:
     received_at: datetime
     webhook: Webhook | None
     verdict: str
+    traceparent: str = ""
+
+    @property
+    def trace(self) -> Trace:
+        return Trace.of(self.connection, self.delivery_id, self.traceparent)
+
+
+def trace_of(connection: Connection, webhook: Webhook) -> Trace:
+    """Return the trace of a webhook before it has a row."""
+    return Row.of(connection, webhook).trace
 
 
 def _delivery_id(connection: Connection, webhook: Webhook) -> str | None:

@@ -37,6 +37,7 @@ from hub.outbox.queries import (
 )
 from hub.outbox.record import Outcome, record, sweep
 from hub.outbox.schedule import SCHEDULE_S, next_wait_s
+from hub.outbox.telling import Telling
 from hub.outbox.tokens import OAuthTokens
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Replayed",
     "Row",
     "Shown",
+    "Telling",
     "add",
     "breakers",
     "claim",

@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from hub.members.consents import allowing
 from hub.outbox.targets import READY, SENDING, replace_older, unsent_with_target
 from hub.storage.tables import attempt, outbox
+from hub.tracing import Trace
 
 LEASE_S = 60
 RETRY_SHARE = 0.25
@@ -52,6 +53,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         attempts: tries in this round; a replay begins a new one.
         tries: attempts on record, of all rounds.
+        trace: of what caused it, where somebody wants to know.
     """
 
     id: str
@@ -63,9 +65,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tries: int
     fence: int
     lease_until: datetime
+    event: str | None = None
+    trace: Trace | None = None
 
 
-JOB = [outbox.c[name] for name in ("id", "connection", "action", "params", "target", "attempts", "fence")]
+JOB = [
+    outbox.c[name]
+    for name in ("id", "connection", "action", "params", "target", "attempts", "fence", "event")
+]
 CONSENT = [outbox.c[name] for name in ("member", "purpose", "channel")]
 
 
@@ -148,6 +155,7 @@ def claim(
             tries=tries.get(row.id, 0),
             fence=row.fence + 1,
             lease_until=lease_until,
+            event=row.event,
         )
         for row in rows
     ]

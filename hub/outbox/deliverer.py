@@ -26,8 +26,10 @@ from hub.outbox.calls import CallLog
 from hub.outbox.claim import Job, claim, in_turn
 from hub.outbox.gather import Bundle, gather
 from hub.outbox.record import Dead, Outcome, Recorded, record, sweep
+from hub.outbox.telling import QUIET, Telling
 from hub.sdk import Action, Receipt, Rejected, TryLater
 from hub.storage import Database
+from hub.tracing import About, Trace
 
 POLL_S = 1.0
 """How soon a row is seen whose writer rang no bell: retries that fall due, and other processes' rows."""
@@ -61,6 +63,7 @@ class Deliverer:
         alert: makes the message when a breaker opens or closes; it is written with the breaker's change.
         calls: where calls are noted, for the process after this one.
         on_dead: hears of each dead letter after it is committed, as the hook `delivery_failed`.
+        telling: hears of each try after it is written down, and knows the traces of deliveries.
         chance: a random number in [0, 1).
     """
 
@@ -74,6 +77,7 @@ class Deliverer:
         calls: CallLog,
         alert: Alert | None = None,
         on_dead: Callable[[Mapping[str, Any]], None] | None = None,
+        telling: Telling = QUIET,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
@@ -83,6 +87,7 @@ class Deliverer:
         self._calls = calls
         self._alert = alert
         self._on_dead = on_dead
+        self._telling = telling
         self._chance = chance
         self._hands = {name: hand_of(connection) for name, connection in self._connections.items()}
         self._in_hand: Counter[str] = Counter()
@@ -188,7 +193,14 @@ class Deliverer:
         self._held = frozenset(held - probed)
         with self._counting:
             self._in_hand.update(job.connection for job in jobs)
-        return jobs
+        return self._traced(jobs) if self._telling.needs_traces and jobs else jobs
+
+    def _traced(self, jobs: list[Job]) -> list[Job]:
+        try:
+            traces = self._telling.traces([job.id for job in jobs])
+        except sa.exc.SQLAlchemyError:  # they are claimed, and go out without
+            return jobs
+        return [msgspec.structs.replace(job, trace=traces.get(job.id)) for job in jobs]
 
     def _sweep(self) -> None:
         if (
@@ -262,7 +274,11 @@ class Deliverer:
         told: dict[str, Any]
         try:
             here("before send")
-            receipt = _call(connection, job, params, self._outgoing, budget_s)
+            with About(job.trace):
+                header = self._telling.header(job)
+                receipt = _call(
+                    connection, job, params, self._outgoing, budget_s=budget_s, traceparent=header
+                )
             here("after send")
             told = {"verdict": "delivered", "remote_id": receipt.remote_id}
         except TryLater as error:
@@ -286,6 +302,7 @@ class Deliverer:
                 call=job.action,
                 reason=told["reason"],
                 trace=redactor.text(crash),
+                trace_id=job.trace.id if job.trace else self._trace_ids([job.id])[job.id],
             )
         elapsed_ms = round((time.monotonic() - began) * 1000)
         return Outcome(
@@ -337,6 +354,7 @@ class Deliverer:
                 self._in_hand[name] <= self._hands[name] // 2 for name in {o.job.connection for o in outcomes}
             ):
                 self._bell.set()
+        self._telling.deliveries(outcomes)
         self._tell(recorded.dead)
 
     def _record_patiently(self, outcomes: Sequence[Outcome]) -> Recorded:
@@ -368,9 +386,23 @@ class Deliverer:
         self._calls.settled(outcome.job for outcome in outcomes)
         return recorded
 
-    def _tell(self, dead: Iterable[Dead]) -> None:
+    def _trace_ids(self, deliveries: Sequence[str]) -> dict[str, str]:
+        """Return the trace ids of deliveries of which a line is written."""
+        try:
+            known = self._telling.traces(deliveries)
+        except sa.exc.SQLAlchemyError:  # the line is worth more
+            known = {}
+        return {id_: (known.get(id_) or Trace.alone(id_)).id for id_ in deliveries}
+
+    def _tell(self, dead: Sequence[Dead]) -> None:
+        traces = self._trace_ids([letter.id for letter in dead]) if dead else {}
         for letter in dead:
-            log.warning("a delivery is given up", action="delivery_dead", **_named(letter))
+            log.warning(
+                "a delivery is given up",
+                action="delivery_dead",
+                trace_id=traces[letter.id],
+                **_named(letter),
+            )
             if self._on_dead:
                 try:
                     self._on_dead(msgspec.structs.asdict(letter))
@@ -397,10 +429,16 @@ def _alike(outcome: Outcome, other: Job) -> Outcome:
 
 
 def _call(
-    connection: Connection, job: Job, given: Mapping[str, Any], outgoing: Outgoing, budget_s: float
+    connection: Connection,
+    job: Job,
+    given: Mapping[str, Any],
+    outgoing: Outgoing,
+    *,
+    budget_s: float,
+    traceparent: str,
 ) -> Receipt:
     connector = connection.connector
-    client = outgoing.client(connection, job.id, budget_s)
+    client = outgoing.client(connection, job.id, budget_s, traceparent)
     action = connector.actions.get(job.action)
     if action is None:
         raise Rejected(f"{connector.label} has no action {job.action!r}")

@@ -173,6 +173,7 @@ NOTHING = (
     "lease",
     "oauth_token",
     "pepper",
+    "process",
     "pulse",
     "reconciliation",
     "refused",

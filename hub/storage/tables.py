@@ -133,6 +133,16 @@ lease = sa.Table(
     sa.Column("fence", sa.Integer, nullable=False, comment="how often it changed hands"),
 )
 
+process = sa.Table(
+    "process",
+    HUB,
+    sa.Column("name", sa.Text, primary_key=True, comment="host, number and a random part"),
+    sa.Column("role", sa.Text, nullable=False, comment="serve, worker, scheduler"),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False, comment="when it last said something"),
+    sa.Column("figures", Json, nullable=False, comment="families of metrics, as /metrics shows them"),
+)
+
 version = sa.Table(
     "version",
     HUB,

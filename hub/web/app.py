@@ -16,6 +16,7 @@ import structlog
 from flask import Flask, Response, request
 from flask.sessions import SessionInterface
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 from werkzeug.exceptions import HTTPException
 
 from hub.connections import Connection
@@ -83,15 +84,19 @@ class Application(Flask):
         self.took = metrics.register(hub.metrics, hub.inbox, hub.refusals)
 
 
-def create_app(hub: Hub, api: Callable[[], Flask] | None = None) -> Application:
+def create_app(
+    hub: Hub, api: Callable[[], Flask] | None = None, exposed: Collector | None = None
+) -> Application:
     """Return the WSGI application of a hub. The caller starts and closes the hub.
 
     Args:
         hub: whose.
         api: makes the application that answers below `/api/v1/`, when it is first asked: who never asks
             pays no memory for it.
+        exposed: what `/metrics` shows; None is what this process counts.
     """
     app = Application(hub)
+    shown: Collector = hub.metrics if exposed is None else exposed
     app.url_map.merge_slashes = False  # a redirect would lose the POST; the address is wrong, and we say so
 
     def take(connection: Connection, environ: Mapping[str, Any]) -> Answer:
@@ -141,7 +146,7 @@ def create_app(hub: Hub, api: Callable[[], Flask] | None = None) -> Application:
 
     @app.get("/metrics")
     def figures() -> Response:
-        return respond(Answer(generate_latest(hub.metrics), CONTENT_TYPE_LATEST))
+        return respond(Answer(generate_latest(shown), CONTENT_TYPE_LATEST))
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:

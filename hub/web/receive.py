@@ -17,7 +17,7 @@ import structlog
 
 from hub.clock import Clock
 from hub.connections import Connection
-from hub.inbox import NotStored, Overloaded, Refusals
+from hub.inbox import NotStored, Overloaded, Refusals, trace_of
 from hub.pipeline import ACCEPTED, Keeper, accept
 from hub.sdk import Answer, Card, Headers, MemberRef, NotVerified, Webhook
 
@@ -105,7 +105,12 @@ def _show(hub: Accepting, connection: Connection, webhook: Webhook, otherwise: A
         ref = connection.connector.asks_about(webhook)
         return otherwise if ref is None else connection.connector.show(webhook, hub.card(connection, ref))
     except Exception:  # the webhook is accepted: what cannot be shown now must not make it come again
-        log.exception("an account cannot be shown", action="show_error", connection=connection.name)
+        log.exception(
+            "an account cannot be shown",
+            action="show_error",
+            connection=connection.name,
+            trace_id=trace_of(connection, webhook).id,
+        )
         return otherwise
 
 

@@ -13,6 +13,7 @@ from flask import Flask
 from hub.hub import Files, Hub
 from hub.running import open_running, spare_the_collector
 from hub.web.app import Application, create_app
+from hub.web.exposition import Exposition
 from hub.web.front import Front
 
 
@@ -39,7 +40,7 @@ def _named() -> Path:
 
 def _open(files: Path | Files) -> tuple[Hub, Application]:
     hub = open_running(files)
-    app = create_app(hub, partial(_api, hub))
+    app = create_app(hub, partial(_api, hub), Exposition(hub))
     spare_the_collector()
     hub.start()
     return hub, app
