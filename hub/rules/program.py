@@ -108,9 +108,10 @@ class Program:
         )
 
     @property
-    def counts_for_all(self) -> bool:
-        """Whether some rule counts what all members get together: a budget, a cap of a campaign."""
-        return any(period == ALL for each in self._compiled.values() for _, period in each.keys)
+    def shared_by(self) -> frozenset[str]:
+        """The triggers of rules that count what all members get together: a budget, a cap of a campaign."""
+        counting = (each for each in self._compiled.values() if any(period == ALL for _, period in each.keys))
+        return frozenset(each.rule.trigger for each in counting)
 
     @property
     def roles(self) -> frozenset[str]:

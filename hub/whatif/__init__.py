@@ -1,6 +1,7 @@
 """What if: the stored past lived again in memory, with another programme or mapping, and compared with what was.
 
     history     what members did, read from the journal and the ledger, in the order in which it counted
+    rereading   events as another mapping file reads them
     living      each event by `hub.effects`, each act by `hub.ledger`, at its own time, on units of work in memory
     outcome     what was and what would have been, by rule, level, wallet, month, member and event
     simulate    the three together
@@ -10,6 +11,7 @@ Nothing is written. What a simulation found can be posted as a batch: `hub.backf
 """
 
 from hub.whatif.outcome import Result
-from hub.whatif.simulate import simulate
+from hub.whatif.proving import Proof, prove
+from hub.whatif.simulate import Remapped, simulate
 
-__all__ = ["Result", "simulate"]
+__all__ = ["Proof", "Remapped", "Result", "prove", "simulate"]

@@ -38,12 +38,14 @@ class ScratchBook(Book):
         self._seen = seen
         self._seals = seals
         self._due: dict[str, datetime] = {}
+        self.everybody: list[Account] = []
 
     def account(self, member: str) -> Account:
         """Return a member's account; who is new has an empty one."""
         found = self._stored.accounts.get(member)
         if found is None:
             found = self._stored.accounts[member] = Account(member, 0, b"", None, complete=True)
+            self.everybody.append(found)
         return found
 
     def begin(self, now: datetime, program: Policy) -> None:

@@ -35,6 +35,7 @@ from hub.storage.tables import (
     tier_change,
 )
 from hub.values import MARKETING
+from hub.whatif.rereading import Reread
 
 PAGE = 2000
 """Rows fetched at a time."""
@@ -165,9 +166,10 @@ class History:
         until: what came later is left out; None: nothing is.
         now: of balances: what is over by then is off.
         only: members whom it is about; empty: everybody.
-        together: everybody is one group.
+        together: members who are one group besides; None: everybody is.
         dates: whether postings that came of dates are wanted too.
         consents: whether anybody reads what members allow.
+        reread: what other mappings make of events.
     """
 
     def __init__(
@@ -177,9 +179,10 @@ class History:
         now: datetime,
         until: datetime | None = None,
         only: Collection[str] = (),
-        together: bool = False,
+        together: Collection[str] | None = (),
         dates: bool = False,
         consents: bool = False,
+        reread: Reread | None = None,
     ) -> None:
         self._connection = connection
         self._until = until
@@ -187,6 +190,7 @@ class History:
         self._together = together
         self._dates = dates
         self._consents = consents
+        self._reread = reread or Reread()
         self.set_aside: dict[str, str] = {}
         self._merges = self._read_merges()
         self._grants = self._read_grants()
@@ -200,7 +204,7 @@ class History:
             (who,) = one.members
             if who in self.set_aside:
                 continue
-            root = "" if self._together else self._roots.get(who)
+            root = "" if self._together is None else self._roots.get(who)
             if root is None:
                 yield one.settle(self._until)
             else:
@@ -245,22 +249,13 @@ class History:
         rows = self._connection.execute(transfers).all()
         self._takers = {row.id: row.other for row in rows}
         pairs = [(row.member, row.other) for row in rows]
-        pairs += [(row.member, row.survivor) for rows in self._merges.values() for row in rows]
-        roots: dict[str, str] = {}
-
-        def root(who: str) -> str:
-            while roots.setdefault(who, who) != who:
-                who = roots[who]
-            return who
-
-        for one, other in pairs:
-            roots[root(one)] = root(other)
-        for each in list(roots):
-            roots[each] = root(each)
-        for each in [who for who in roots if who in self.set_aside]:
-            together = [who for who in roots if roots[who] == roots[each]]
-            self.set_aside |= dict.fromkeys(together, self.set_aside[each])
-        return roots
+        pairs += [(row.member, row.survivor) for each in self._merges.values() for row in each]
+        families = _roots(pairs)
+        aside = {families[each] for each in self.set_aside}
+        why = "it has to do with one whose merge was taken back"
+        self.set_aside = {who: why for who, of in families.items() if of in aside} | self.set_aside
+        first, *others = self._together or [""]
+        return _roots([*pairs, *((first, other) for other in others)])
 
     def _with_families(self, only: Collection[str]) -> set[str]:
         wanted = set(only)
@@ -298,7 +293,7 @@ class History:
             yield one
 
     def _fill(self, one: Group, who: str, rows: Mapping[str, list[Any]]) -> None:
-        one.told = rows["told"]
+        one.told = self._reread.of(who, rows["told"])
         for row in rows["postings"]:
             if row.event and row.kind in TOLD:
                 one.first.setdefault(row.event, (row.posted_at, row.id))
@@ -306,7 +301,9 @@ class History:
                     one.version.setdefault(row.event, row.program_version)
             if row.rule is not None:
                 one.given.append(
-                    Given(row.id, row.kind, who, row.event, row.posted_at, row.rule, row.wallet, int(row.points))
+                    Given(
+                        row.id, row.kind, who, row.event, row.posted_at, row.rule, row.wallet, int(row.points)
+                    )
                 )
             if row.kind in BY_DATE:
                 one.items.append(Act(at=(row.posted_at, row.id, ""), kind="catch_up", member=who))
@@ -324,7 +321,9 @@ class History:
             if self._until is None or row.decided_at < self._until:
                 change = next((each.id for each in rows["levels"] if each.approval == row.id), "")
                 one.items.append(
-                    Act(at=(row.decided_at, change, ""), kind="grant", member=who, id=row.id, more=row.subject)
+                    Act(
+                        at=(row.decided_at, change, ""), kind="grant", member=who, id=row.id, more=row.subject
+                    )
                 )
         for row in rows["consents"]:
             one.items.append(
@@ -495,6 +494,20 @@ class _Stream:
         rows = list(self._ahead[1])
         self._ahead = next(self._groups, None)
         return rows
+
+
+def _roots(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return of each member of pairs the one by whom all go that are connected."""
+    roots: dict[str, str] = {}
+
+    def root(who: str) -> str:
+        while roots.setdefault(who, who) != who:
+            who = roots[who]
+        return who
+
+    for one, other in pairs:
+        roots[root(one)] = root(other)
+    return {each: root(each) for each in list(roots)}
 
 
 def first_of(rows: Iterable[Any], key: str) -> str:

@@ -189,14 +189,11 @@ class Living:
 
     def _end(self, until: datetime) -> None:
         lived, living = self._lived, [who for who in self._group.members if who not in self._group.merged]
-        for who in self._group.members:
-            self._begin(until, who)
-            account = self._book.catch_up(who)
-            if account.member == who:
-                lived.heads[who] = account.seq, account.head
-                for wallet, balance in account.balances.items():
-                    lived.balances[who, wallet] = sum(balance.values())
+        lived.heads = {account.member: (account.seq, account.head) for account in self._book.everybody}
         for who in living:
+            self._begin(until, who)
+            for wallet, balance in self._book.catch_up(who).balances.items():
+                lived.balances[who, wallet] = sum(balance.values())
             lived.levels[who] = self._step.tiers.now(who)
         lived.changes = self._step.tiers.changes
         lived.proposed = self._step.approvals.proposed
@@ -205,6 +202,8 @@ class Living:
 
     def _tell(self, told: Told) -> None:
         self._causes[told.id] = told
+        if not told.data:
+            self._lived.silent[told.id] = told.reason
         if told.name in LEFT_OUT or not told.data:
             return
         entry = _entry(told)
@@ -288,7 +287,12 @@ class Living:
         wallet, points = _bucket(act, "redeemed")
         held = self._holds.get(act.reverses or "")
         with self._short("redeem", 0 if held else points):
-            said: dict[str, Any] = {"key": act.key, "cause": self._cause(act), "actor": act.actor, "reason": act.reason}
+            said: dict[str, Any] = {
+                "key": act.key,
+                "cause": self._cause(act),
+                "actor": act.actor,
+                "reason": act.reason,
+            }
             if held is None:
                 posted = self._book.redeem(act.member, wallet, points, channel=act.more["channel"], **said)
             elif self._book.has_hold(held):
@@ -336,7 +340,9 @@ class Living:
     def _merge(self, act: Act) -> None:
         gone, kept = act.member, act.more["into"]
         with suppress(MergeRefused):
-            self._book.merge(gone, kept, key=act.key, actor=act.actor, reason=act.reason, cause=self._cause(act))
+            self._book.merge(
+                gone, kept, key=act.key, actor=act.actor, reason=act.reason, cause=self._cause(act)
+            )
             kept = self._book.account(kept).member
             step = self._step
             step.activity.merge(gone, kept)
@@ -344,7 +350,9 @@ class Living:
             step.usage.merge(gone, kept)
             step.referrals.merge(gone, kept)
             step.nobody.merge(gone, kept)
-            if (cause := self._cause(act)) is not None:  # the pipeline looks at levels again; who merges by hand does not
+            if (
+                cause := self._cause(act)
+            ) is not None:  # the pipeline looks at levels again; who merges by hand does not
                 step.rank(_entry(cause))
 
     def _grant(self, act: Act) -> None:

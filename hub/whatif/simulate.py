@@ -7,17 +7,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
+from hub.connections import Connection
+from hub.mapping import Mapping as MappingFile
+
 from hub.rules import Program
+from hub.rules.compiled import EARNED
 from hub.storage import Database
-from hub.storage.tables import contact, fact, referral_code
+from hub.storage.tables import contact, event, fact, referral, referral_code
 from hub.versions import activated, stored
 from hub.whatif.history import History
 from hub.whatif.living import Known, Living
 from hub.whatif.outcome import LevelRow, MonthRow, Result, RuleRow, Tally, WalletRow
+from hub.whatif.rereading import Reread, reread
 from hub.whatif.timeline import EVER, Timeline
 
 Progress = Callable[[int, int], None]
@@ -32,6 +38,7 @@ def simulate(
     since: datetime | None = None,
     until: datetime | None = None,
     members: Collection[str] = (),
+    remapped: Remapped | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Say what would be different, had a programme counted since some time.
@@ -44,6 +51,7 @@ def simulate(
             as it was then: so counters, streaks, levels and lots are what they were when it begins.
         until: what came later is left out.
         members: whom it is about, with those they have to do with; empty: everybody.
+        remapped: mappings that are tried too.
         progress: told now and then.
     """
     with one_view(database) as connection:
@@ -53,13 +61,15 @@ def simulate(
             new=program,
             since=since or EVER,
         )
+        read = _reread(database, connection, remapped, program, since, until, now)
         history = History(
             connection,
+            reread=read,
             now=until or now,
             until=until,
             only=members,
-            together=shares(timeline.all),
-            consents=_reads_consents(timeline.all),
+            together=who_share(connection, timeline.all),
+            consents=reads_consents(timeline.all),
         )
         known = look_ups(connection)
         before = _last_counted(connection, program)
@@ -79,12 +89,71 @@ def simulate(
 
         for group in history.groups():
             tally.add(group, Living(group, timeline, known).run(until or now, count))
-        return _result(tally, history, program, before, since, until or now)
+        result = _result(tally, history, program, before, since, until or now)
+        return msgspec.structs.replace(result, mappings=_hashes(remapped), notes=_notes(read))
 
 
-def shares(programs: Collection[Program]) -> bool:
-    """Return whether what one member does may change what another gets: budgets of all, friends."""
-    return any(program.referral or program.counts_for_all for program in programs)
+class Remapped(NamedTuple):
+    """Mappings that are tried, by connection, and the hub's connections."""
+
+    connections: Mapping[str, Connection]
+    mappings: Mapping[str, MappingFile]
+
+
+def _reread(
+    database: Database,
+    connection: sa.Connection,
+    remapped: Remapped | None,
+    program: Program,
+    since: datetime | None,
+    until: datetime | None,
+    now: datetime,
+) -> Reread:
+    if remapped is None:
+        return Reread()
+    with database.read_inbox() as bodies:
+        return reread(
+            connection,
+            bodies,
+            remapped.connections,
+            remapped.mappings,
+            program,
+            now=now,
+            since=since,
+            until=until,
+        )
+
+
+def _hashes(remapped: Remapped | None) -> dict[str, str]:
+    return {name: each.version for name, each in remapped.mappings.items()} if remapped else {}
+
+
+def _notes(read: Reread) -> list[str]:
+    said = {
+        f"{read.unreadable} event(s) could not be read again, their bodies are past retention: they stay as they were": read.unreadable,
+        f"{read.strangers} event(s) would be of nobody who is known": read.strangers,
+    }
+    return [note for note, counts in said.items() if counts]
+
+
+def who_share(connection: sa.Connection, programs: Collection[Program]) -> set[str] | None:
+    """Return the members of whom one may change what another gets: by budgets of all, as friends. None: everybody."""
+    triggers = {trigger for program in programs for trigger in program.shared_by}
+    referrals = {program.file.referral.model_dump_json() for program in programs if program.file.referral}
+    if (
+        EARNED in triggers
+        or len(referrals) > 1
+        or (referrals and not all(each.referral for each in programs))
+    ):
+        return None
+    who: set[str] = set()
+    if triggers:
+        on_them = sa.select(event.c.member).distinct().where(event.c.name.in_(sorted(triggers)))
+        who |= {each for each in connection.scalars(on_them) if each}
+    if referrals:
+        pairs = connection.execute(sa.select(referral.c.friend, referral.c.referrer))
+        who |= {each for pair in pairs for each in pair}
+    return who
 
 
 @contextmanager
@@ -112,7 +181,8 @@ def look_ups(connection: sa.Connection) -> Known:
     return Known(canonical, card, {row.key: row.member for row in codes})
 
 
-def _reads_consents(programs: Collection[Program]) -> bool:
+def reads_consents(programs: Collection[Program]) -> bool:
+    """Return whether any of them looks at what members allow."""
     return any(each.member_reads is None or "consents" in each.member_reads for each in programs)
 
 
@@ -132,10 +202,7 @@ def _result(
         return None if per_point is None else points * per_point
 
     spends = {
-        wallet
-        for each in (before, program)
-        for wallet, entry in each.wallets.items()
-        if entry.spendable
+        wallet for each in (before, program) for wallet, entry in each.wallets.items() if entry.spendable
     }
     rules = [
         RuleRow(
@@ -151,7 +218,9 @@ def _result(
     ]
     levels = [
         LevelRow(level=level, was=tally.levels[0][level], would=tally.levels[1][level])
-        for level in sorted({*tally.levels[0], *tally.levels[1]} - {""}, key=lambda each: (tally.rank(each), each))
+        for level in sorted(
+            {*tally.levels[0], *tally.levels[1]} - {""}, key=lambda each: (tally.rank(each), each)
+        )
     ]
     wallets = [
         WalletRow(

@@ -120,7 +120,9 @@ class Roastery:
             pass
         self.bench.work()
 
-    def tell(self, type_: str, data: dict[str, Any], *, work: bool = True, at: datetime | None = None) -> None:
+    def tell(
+        self, type_: str, data: dict[str, Any], *, work: bool = True, at: datetime | None = None
+    ) -> None:
         values = {"type": type_, "timestamp": (at or self.clock()).isoformat(), "data": data}
         (self.bench.play if work else self.bench.send)("app", "member.created", values)
 
@@ -130,7 +132,14 @@ class Roastery:
 
     def buys(self, who: str, number: str, euros: float, *, tags: tuple[str, ...] = (), **more: Any) -> None:
         minor = round(euros * 100)
-        order = {"id": number, "currency": "EUR", "net_minor": minor, "gross_minor": minor, "tags": list(tags), "lines": []}
+        order = {
+            "id": number,
+            "currency": "EUR",
+            "net_minor": minor,
+            "gross_minor": minor,
+            "tags": list(tags),
+            "lines": [],
+        }
         self.tell("purchase.paid", {"order": order, "member": {"id": who}}, **more)
 
     def returns(self, number: str, of: str, euros: float, **more: Any) -> None:
@@ -174,7 +183,9 @@ class Roastery:
         self.bench.work()
 
     def merge(self, gone: str, kept: str) -> None:
-        person_work.merge(self.hub, self.member(gone), self.member(kept), actor="staff:ida", reason="one person")
+        person_work.merge(
+            self.hub, self.member(gone), self.member(kept), actor="staff:ida", reason="one person"
+        )
 
     def code(self, who: str) -> str:
         rules = self.hub.programs.current.referral
@@ -250,7 +261,9 @@ def live_a_year(shop: Roastery) -> None:
     shop.sweep()  # nobody confirmed it
     of = shop.reserves("kim", "hold-2")
     redeeming.act(
-        shop.hub, Scope(redemptions=frozenset({of})), lambda work: redemptions.confirm(work, of, actor="staff:ida")
+        shop.hub,
+        Scope(redemptions=frozenset({of})),
+        lambda work: redemptions.confirm(work, of, actor="staff:ida"),
     )
     shop.wishes(mara, "W2", order="G1")
     shop.go(2)
