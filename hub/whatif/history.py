@@ -281,7 +281,7 @@ class History:
                 self.set_aside[row.member] = "it was erased"
                 continue
             one = Group(members={row.member: row.created_at})
-            if row.merged_into:
+            if any(self._until is None or merge.at < self._until for merge in self._merges.get(row.member, ())):
                 one.merged.add(row.member)
             one.heads[row.member] = (row.seq, bytes(row.head or b""))
             one.levels[row.member] = rows["levels"][-1].level if rows["levels"] else ""
@@ -347,7 +347,8 @@ class History:
             member.c.id.label("member"), member.c.created_at, member.c.state, member.c.merged_into, member.c.seq,
             member.c.head,
         )  # fmt: skip
-        return sa.select(*columns).where(*self._these(member.c.id)).order_by(member.c.id)
+        wanted = (*self._these(member.c.id), *self._before(member.c.created_at))
+        return sa.select(*columns).where(*wanted).order_by(member.c.id)
 
     def _events_wanted(self) -> list[sa.ColumnElement[bool]]:
         return [
@@ -444,9 +445,13 @@ class History:
             tier_change.c.member, tier_change.c.id, tier_change.c.was, tier_change.c.level, tier_change.c.points,
             tier_change.c.effective_at, tier_change.c.recorded_at, tier_change.c.approval,
         )  # fmt: skip
+        # One that a date brought counts from that date on, however late somebody looked.
+        on = sa.case(
+            (tier_change.c.direction == "down", tier_change.c.effective_at), else_=tier_change.c.recorded_at
+        )
         return (
             sa.select(*columns)
-            .where(*self._these(tier_change.c.member), *self._before(tier_change.c.recorded_at))
+            .where(*self._these(tier_change.c.member), *self._before(sa.type_coerce(on, Instant)))
             .order_by(tier_change.c.member, tier_change.c.recorded_at, tier_change.c.id)
         )
 

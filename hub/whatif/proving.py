@@ -20,8 +20,8 @@ from hub.whatif.living import Lived, Living
 from hub.whatif.simulate import Progress, look_ups, one_view, reads_consents, who_share
 from hub.whatif.timeline import Timeline
 
-LEVEL = ("was", "level", "points", "effective_at", "recorded_at")
-"""What has to be alike of a change of level."""
+LEVEL = ("was", "level", "points", "effective_at")
+"""What has to be alike of a change of level. When a date was acted on depends on when somebody looked."""
 
 
 class Unlike(msgspec.Struct, frozen=True):
@@ -117,7 +117,6 @@ class _Row(msgspec.Struct):
     level: str
     points: int
     effective_at: datetime
-    recorded_at: datetime
 
 
 def _rows(lived: Lived) -> list[_Row]:

@@ -78,7 +78,7 @@ referral:
   referrer: {points: 200, pending: 30 days}
   friend: {points: 50}
 tiers:
-  basis: {wallet: status, metric: earned, period: {rolling: 6 months}}
+  basis: {wallet: status, metric: earned, period: {rolling: 3 months}}
   levels:
     - {id: bronze, from: 0}
     - {id: silver, from: 100}
@@ -109,8 +109,9 @@ class Roastery:
     def go(self, days: float = 1.0) -> None:
         """Let time pass, with everything that comes by itself."""
         until = self.clock.now + timedelta(days=days)
+        step = timedelta(days=max(1, days // 5))
         while self.clock.now < until:
-            self.clock.now = min(until, self.clock.now + timedelta(hours=8))
+            self.clock.now = min(until, self.clock.now + step)
             self.sweep()
 
     def sweep(self) -> None:
