@@ -77,11 +77,11 @@ class ScratchBook(Book):
     def earning(self, fact: str) -> Earning | None:
         return self._stored.earnings.get(fact)
 
-    def answered(self, member: str, asked: Asked) -> Posted | None:  # noqa: ARG002 - as of Book
+    def answered(self, member: str, asked: Asked) -> Posted | None:
         """Every fact and every act comes once here: nothing answers a key."""
         return None
 
-    def merges(self, *, key: str = "", member: str = "", undone_by: str = "") -> Merge | None:  # noqa: ARG002
+    def merges(self, *, key: str = "", member: str = "", undone_by: str = "") -> Merge | None:
         return None
 
     def has_hold(self, hold_id: str) -> bool:

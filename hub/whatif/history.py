@@ -281,7 +281,9 @@ class History:
                 self.set_aside[row.member] = "it was erased"
                 continue
             one = Group(members={row.member: row.created_at})
-            if any(self._until is None or merge.at < self._until for merge in self._merges.get(row.member, ())):
+            if any(
+                self._until is None or merge.at < self._until for merge in self._merges.get(row.member, ())
+            ):
                 one.merged.add(row.member)
             one.heads[row.member] = (row.seq, bytes(row.head or b""))
             one.levels[row.member] = rows["levels"][-1].level if rows["levels"] else ""

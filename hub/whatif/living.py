@@ -107,7 +107,7 @@ class ScratchStep(Step):
         self.referrals = ScratchReferrals(known.codes)
         self.rewards = cast("Any", NoRewards())
 
-    def prepare(self, entries: list[Entry], members: Any = ()) -> None:  # noqa: ARG002 - as of Step
+    def prepare(self, entries: list[Entry], members: Any = ()) -> None:
         self.activity, self.tiers = ScratchActivity(), ScratchTiers(self._scratch)
         self._blocked = set()
         self._seen = 0

@@ -254,3 +254,14 @@ class Tally:
                 level_would=lived.levels.get(who) or self.start[1],
             )
         )
+
+
+ROWS = {
+    "members": MemberRow,
+    "rules": RuleRow,
+    "levels": LevelRow,
+    "wallets": WalletRow,
+    "months": MonthRow,
+    "events": EventRow,
+}
+"""What a result is made of, by name."""

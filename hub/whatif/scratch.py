@@ -93,7 +93,7 @@ class ScratchActivity(Activity):
     def _load(self, members: set[str]) -> None:
         self._members |= members
 
-    def _last(self, member_id: str, at: datetime) -> datetime | None:  # noqa: ARG002 - as of Activity
+    def _last(self, member_id: str, at: datetime) -> datetime | None:
         return None  # nothing is older than what is here
 
     def purchase(self, new: Purchase) -> None:
@@ -257,7 +257,7 @@ class Nobody:
 class NoRewards:
     """Stands for rewards: what was spent and given back is done again as the ledger has it."""
 
-    def spent_on(self, orders: Iterable[str]) -> list[Any]:  # noqa: ARG002 - as of Rewards
+    def spent_on(self, orders: Iterable[str]) -> list[Any]:
         return []
 
 

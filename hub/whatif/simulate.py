@@ -14,7 +14,6 @@ import sqlalchemy as sa
 
 from hub.connections import Connection
 from hub.mapping import Mapping as MappingFile
-
 from hub.rules import Program
 from hub.rules.compiled import EARNED
 from hub.storage import Database

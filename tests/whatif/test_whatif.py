@@ -82,7 +82,9 @@ def test_the_programme_that_counts_changes_nothing(year):  # B39
 @pytest.mark.parametrize("month", range(2, 9))
 def test_nor_does_it_from_some_day_on(year, month):
     """Counters, streaks, levels and lots are what they were on that day."""
-    result = simulate(year.database, tried(PROGRAM), now=year.clock(), since=datetime(2026, month, 3, tzinfo=UTC))
+    result = simulate(
+        year.database, tried(PROGRAM), now=year.clock(), since=datetime(2026, month, 3, tzinfo=UTC)
+    )
     assert not result.differs
 
 
@@ -162,7 +164,11 @@ def test_a_refund_is_priced_by_what_would_have_priced_its_purchase(flat):
 def test_events_that_fall_silent_say_why(flat):  # B12
     flat.buys("mara", "A", 5)
     flat.buys("mara", "B", 50)
-    new = tried(FLAT.replace("trigger: purchase.paid, rate", "trigger: purchase.paid, if: order.net_minor >= 1000, rate"))
+    new = tried(
+        FLAT.replace(
+            "trigger: purchase.paid, rate", "trigger: purchase.paid, if: order.net_minor >= 1000, rate"
+        )
+    )
     (row,) = simulate(flat.database, new, now=flat.clock()).by_event
     assert (row.was, row.would, row.name) == (10, 0, "purchase.paid")
     assert "base: order.net_minor >= 1000 does not hold (order.net_minor = 500)" in row.why
@@ -173,7 +179,9 @@ def test_events_that_would_earn_say_why_they_did_not(flat):
     flat.buys("mara", "A", 5)
     new = tried(FLAT + "").rules  # the file as it is
     assert "review" not in new
-    added = FLAT.replace("earning:\n", "earning:\n  - {id: review, trigger: custom.review_published, points: 20}\n")
+    added = FLAT.replace(
+        "earning:\n", "earning:\n  - {id: review, trigger: custom.review_published, points: 20}\n"
+    )
     result = simulate(flat.database, tried(added), now=flat.clock())
     (row,) = result.by_event
     assert (row.was, row.would, row.why) == (0, 20, "no rule earns on custom.review_published")
@@ -185,7 +193,9 @@ def test_points_that_were_spent_may_not_have_been_there(year):
     poor = PROGRAM.replace('points: 1, per: "1.00', 'points: 1, per: "10.00')
     for rule_id in ("often", "agreed", "spring", "week", "regular", "hundred", "review", "birthday"):
         poor = re.sub(rf"  - {{id: {rule_id}, .*\n", "", poor)
-    poor = tried(poor.replace("friend: {points: 50}", "friend: {points: 1}").replace("{points: 200", "{points: 1"))
+    poor = tried(
+        poor.replace("friend: {points: 50}", "friend: {points: 1}").replace("{points: 200", "{points: 1")
+    )
     result = simulate(year.database, poor, now=year.clock())
     assert result.differs
     assert result.short["redeem"] >= 1
