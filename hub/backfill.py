@@ -227,7 +227,7 @@ def post(hub: Hub, batch: str, progress: Progress | None = None) -> Batch:
         )
         return {"state": "posted", "posting": posted.id, "reason": ""}
 
-    _go_through(hub, this, ("open", "short"), line, lambda each: each.key, progress)
+    _go_through(hub, this, ("open", "short"), line, key=lambda each: each.key, progress=progress)
     return _ended(hub, this.id, "posted")
 
 
@@ -266,7 +266,7 @@ def undo(hub: Hub, batch: str, *, actor: str, reason: str, progress: Progress | 
         )
         return {"state": "undone", "undone_by": done.id, "reason": ""}
 
-    _go_through(hub, this, ("posted",), line, _undo_key, progress)
+    _go_through(hub, this, ("posted",), line, key=_undo_key, progress=progress)
     return _ended(hub, this.id, "undone")
 
 
@@ -286,6 +286,7 @@ def _go_through(
     batch: Batch,
     states: Sequence[str],
     do: Do,
+    *,
     key: Callable[[Line], str],
     progress: Progress | None,
 ) -> None:

@@ -338,14 +338,14 @@ def _rows(result: Result, part: str) -> list[dict[str, Any]]:
     return [msgspec.structs.asdict(row) for row in found]
 
 
-def _columns(result: Result, part: str) -> list[str]:
+def _columns(part: str) -> list[str]:
     from hub.whatif.outcome import ROWS
 
     return list(ROWS[part].__struct_fields__)
 
 
 def _csv(result: Result, part: str) -> None:
-    writer = csv.DictWriter(sys.stdout, _columns(result, part), lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, _columns(part), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: plain(value) for name, value in row.items()} for row in _rows(result, part))
 
@@ -362,7 +362,7 @@ def _tables(result: Result, top: int) -> None:
     ):
         rows = _rows(result, part)
         if rows:
-            columns = [name for name in _columns(result, part) if any(row[name] is not None for row in rows)]
+            columns = [name for name in _columns(part) if any(row[name] is not None for row in rows)]
             show(rows, columns, title=f"\n{title}")
     if result.up or result.down:
         moves = (f"{was} to {to}: {n}" for was, each in result.moves.items() for to, n in each.items())
@@ -372,7 +372,7 @@ def _tables(result: Result, top: int) -> None:
         ("events", "events that give points on one side only", len(result.by_event)),
     ):
         rows = _rows(result, part)[:top]
-        columns = [name for name in _columns(result, part) if name not in ("occurred_at",)]
+        columns = [name for name in _columns(part) if name != "occurred_at"]
         if rows:
             show(rows, columns, title=f"\n{title}")
         if many > len(rows):

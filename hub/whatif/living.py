@@ -3,64 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, cast
-
-import msgspec
+from typing import Any
 
 from hub import effects
-from hub.effects import Step
-from hub.journal import Entry
 from hub.ledger.draft import Draft
-from hub.ledger.records import hold_id
-from hub.rules import refunds
-from hub.sdk.errors import HoldEnded, InsufficientPoints, MergeRefused, NotSpendable, ReturnedAlready
-from hub.tiers import Cause
+from hub.sdk.events import TAKES_BACK
 from hub.values import Posted
-from hub.whatif.book import ScratchBook
-from hub.whatif.history import Act, Given, Group, Told
-from hub.whatif.scratch import (
-    Nobody,
-    NoRewards,
-    ScratchActivity,
-    ScratchFacts,
-    ScratchReferrals,
-    ScratchTiers,
-    ScratchUsage,
-    Waits,
-)
+from hub.whatif.acts import ACTS, Stage, entry_of
+from hub.whatif.book import EPOCH, ScratchBook
+from hub.whatif.items import Given, Group, Told
+from hub.whatif.step import Known, ScratchStep
 from hub.whatif.timeline import Timeline
 
 LEFT_OUT = frozenset(
     {"redemption.requested", "member.merged", "member.erased", "consent.changed", "approval.decided", "command.received"}
 )  # fmt: skip
 """Events whose doings are acts of the ledger, or none of points."""
-INACTIVITY = "inactivity:"
-"""With what the keys of adjustments begin that take all of a wallet."""
-
-
-class Known(NamedTuple):
-    """What is looked up while a past is lived again.
-
-    Attributes:
-        fact: returns under which name a fact was posted.
-        card: returns e-mail, phone and name of a member.
-        codes: referral code -> whose it is.
-    """
-
-    fact: Callable[[str], str | None]
-    card: Callable[[str], Mapping[str, Any]]
-    codes: Mapping[str, str]
-
-
-class Silent(msgspec.Struct):
-    """An event that gives no points this time, and why."""
-
-    told: Told
-    why: str
 
 
 @dataclass(slots=True)
@@ -89,46 +50,6 @@ class Lived:
     events: int = 0
 
 
-class ScratchStep(Step):
-    """The units of work of one group's whole past."""
-
-    activity: ScratchActivity
-    tiers: ScratchTiers
-    usage: ScratchUsage
-    referrals: ScratchReferrals
-    approvals: Waits  # type: ignore[assignment]
-
-    def __init__(self, timeline: Timeline, book: ScratchBook, known: Known) -> None:
-        self.nobody = Nobody(known.card)
-        self._scratch = book
-        super().__init__(cast("Any", timeline), book, ScratchFacts(known.fact), cast("Any", self.nobody))
-        self.approvals = Waits()
-        self.usage = ScratchUsage()
-        self.referrals = ScratchReferrals(known.codes)
-        self.rewards = cast("Any", NoRewards())
-
-    def prepare(self, entries: list[Entry], members: Any = ()) -> None:
-        self.activity, self.tiers = ScratchActivity(), ScratchTiers(self._scratch)
-        self._blocked = set()
-        self._seen = 0
-
-    def change_programme(self, reads: frozenset[str] | None) -> None:
-        """Let other programmes count."""
-        self.activity.read_by(reads, self.program.currency)
-        self.tiers.by(self.program.ladder, self.program.hash)
-
-    def begin(self, now: datetime) -> None:
-        """Let a new unit of work begin."""
-        self._scratch.begin(now, self.program)
-        self.referrals.now = now
-        self._seen = 0
-        self._blocked.clear()
-        self.happened.clear()
-        self.learnt.clear()
-        self.activity.changes.clear()
-        self.tiers.happened.clear()
-
-
 class Living:
     """One group, living again. Make one, call `run`.
 
@@ -144,16 +65,14 @@ class Living:
         self._timeline = timeline
         self._lived = Lived()
         self._reads = _reads(timeline)
-        timeline.go(group.items[0].at[0] if group.items else datetime.max)
+        timeline.go(group.items[0].at[0] if group.items else EPOCH)
         self._book = ScratchBook(timeline.current, self._saw, seals=seals)
         self._step = ScratchStep(timeline, self._book, known)
         self._step.change_programme(self._reads)
         for who, created_at in group.members.items():
             self._step.activity.meet(who, created_at)
-        self._spent: dict[str, str] = {}
-        self._holds: dict[str, str] = {}
+        self._stage = Stage(self._book, self._step, self._lived.short)
         self._waiting: dict[str, list[Told]] = defaultdict(list)
-        self._causes: dict[str, Told] = {}
 
     def run(self, until: datetime, progress: Callable[[int], None] | None = None) -> Lived:
         """Live up to an instant; return what came of it."""
@@ -165,7 +84,7 @@ class Living:
                 if progress and not self._lived.events % 500:
                     progress(500)
             else:
-                _ACTS[item.kind](self, item)
+                ACTS[item.kind](self._stage, item)
         if progress:
             progress(self._lived.events % 500)
         self._end(until)
@@ -183,9 +102,7 @@ class Living:
     def _begin(self, now: datetime, who: str) -> None:
         if self._timeline.go(now):
             self._step.change_programme(self._reads)
-        self._step.begin(now)
-        if self._step.tiers.due(who):
-            self._step.tiers.catch_up([who])
+        self._step.begin(now, who)
 
     def _end(self, until: datetime) -> None:
         lived, living = self._lived, [who for who in self._group.members if who not in self._group.merged]
@@ -201,12 +118,12 @@ class Living:
     # --- events -------------------------------------------------------------------------------------------
 
     def _tell(self, told: Told) -> None:
-        self._causes[told.id] = told
-        if not told.data:
-            self._lived.silent[told.id] = told.reason
+        if told.name in LEFT_OUT or told.name in TAKES_BACK:
+            self._stage.causes[told.id] = told  # of redemptions, and of points that come back with a refund
         if told.name in LEFT_OUT or not told.data:
+            self._lived.silent[told.id] = told.reason
             return
-        entry = _entry(told)
+        entry = entry_of(told)
         if told.state == "witness":
             event, facts = effects.event_of(entry), self._step.facts
             if name := facts.told([event.fact, *event.same_as]):
@@ -225,197 +142,6 @@ class Living:
         for name in names if self._waiting else ():
             for told in self._waiting.pop(name, ()):
                 self._tell(told)
-
-    # --- acts ---------------------------------------------------------------------------------------------
-
-    def _adjust(self, act: Act) -> None:
-        by_hand = not act.key.startswith(INACTIVITY)
-        for (wallet, bucket), delta in act.points.items():
-            if bucket != "adjusted":
-                continue
-            points = -delta
-            if points < 0:
-                active = self._book.catch_up(act.member).balance(wallet)["active"]
-                points = -active if not by_hand else max(points, -active)
-                if by_hand and points != -delta:
-                    self._lived.short.append(("adjust", delta + points))
-            if not points:
-                continue
-            posted = self._book.adjust(
-                act.member,
-                wallet,
-                points,
-                key=act.key,
-                actor=act.actor,
-                reason=act.reason,
-                expires_at=act.more["expires_at"],
-            )
-            self._step.tiers.counted(act.member, posted.occurred_at, points={wallet: points})
-            if by_hand:
-                self._step.rank(None)
-
-    def _migrate(self, act: Act) -> None:
-        for (wallet, bucket), delta in act.points.items():
-            if bucket == "migrated":
-                self._book.migrate(
-                    act.member,
-                    wallet,
-                    -delta,
-                    key=act.key,
-                    actor=act.actor,
-                    reason=act.reason,
-                    expires_at=act.more["expires_at"],
-                )
-
-    def _hold(self, act: Act) -> None:
-        wallet, points = _bucket(act, "held")
-        self._holds[act.id] = hold_id(act.key)
-        with self._short("redeem", points):
-            self._book.hold(
-                act.member,
-                wallet,
-                points,
-                key=act.key,
-                deadline=act.more["deadline"],
-                cause=self._cause(act),
-                actor=act.actor,
-                reason=act.reason,
-                channel=act.more["channel"],
-            )
-
-    def _redeem(self, act: Act) -> None:
-        wallet, points = _bucket(act, "redeemed")
-        held = self._holds.get(act.reverses or "")
-        with self._short("redeem", 0 if held else points):
-            said: dict[str, Any] = {
-                "key": act.key,
-                "cause": self._cause(act),
-                "actor": act.actor,
-                "reason": act.reason,
-            }
-            if held is None:
-                posted = self._book.redeem(act.member, wallet, points, channel=act.more["channel"], **said)
-            elif self._book.has_hold(held):
-                posted = self._book.confirm(held, **said)
-            else:
-                return
-            self._spent[act.id] = posted.id
-
-    def _release(self, act: Act) -> None:
-        held = self._holds.get(act.reverses or "", "")
-        if self._book.has_hold(held):
-            self._book.catch_up(act.member)
-        if self._book.has_hold(held):
-            self._book.release(held, key=act.key, cause=self._cause(act), actor=act.actor, reason=act.reason)
-
-    def _give_back(self, act: Act) -> None:
-        wallet, points = _bucket(act, "redeemed")
-        taken, known = self._spent.get(act.reverses or ""), self._step.program.wallets.get(wallet)
-        if taken is not None:
-            with suppress(ReturnedAlready):
-                self._book.give_back(
-                    taken,
-                    -points,
-                    key=act.key,
-                    cause=self._cause(act),
-                    actor=act.actor,
-                    reason=act.reason,
-                    reinstate_days=known.reinstate.days if known else 0,
-                )
-
-    def _transfer(self, act: Act) -> None:
-        wallet, points = _bucket(act, "transferred")
-        with self._short("transfer", points):
-            self._book.transfer(
-                act.member,
-                act.more["to"],
-                wallet,
-                points,
-                key=act.key,
-                cause=self._cause(act),
-                actor=act.actor,
-                reason=act.reason,
-            )
-
-    def _merge(self, act: Act) -> None:
-        gone, kept = act.member, act.more["into"]
-        with suppress(MergeRefused):
-            self._book.merge(
-                gone, kept, key=act.key, actor=act.actor, reason=act.reason, cause=self._cause(act)
-            )
-            kept = self._book.account(kept).member
-            step = self._step
-            step.activity.merge(gone, kept)
-            step.tiers.merge(gone, kept, Cause(act.key, self._book.now))
-            step.usage.merge(gone, kept)
-            step.referrals.merge(gone, kept)
-            step.nobody.merge(gone, kept)
-            if (
-                cause := self._cause(act)
-            ) is not None:  # the pipeline looks at levels again; who merges by hand does not
-                step.rank(_entry(cause))
-
-    def _grant(self, act: Act) -> None:
-        self._step.tiers.grant(
-            act.member, act.more["to"], Cause(f"approval:{act.id}", self._book.now, approval=act.id)
-        )
-
-    def _consent(self, act: Act) -> None:
-        self._step.activity.allow(act.member, act.more["channel"], act.more["granted"])
-
-    def _catch_up(self, act: Act) -> None:
-        self._book.catch_up(act.member)
-
-    def _cause(self, act: Act) -> Any:
-        return self._causes.get(act.event or "")
-
-    def _short(self, kind: str, points: int) -> _Short:
-        return _Short(self._lived.short, kind, points)
-
-
-class _Short:
-    """Notes that an act was not possible, for want of points."""
-
-    def __init__(self, notes: list[tuple[str, int]], kind: str, points: int) -> None:
-        self._notes, self._kind, self._points = notes, kind, points
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        if kind is None or not issubclass(kind, InsufficientPoints | NotSpendable | HoldEnded):
-            return False
-        self._notes.append((self._kind, self._points))
-        return True
-
-
-_ACTS: Mapping[str, Callable[[Living, Act], None]] = {
-    "adjust": Living._adjust,
-    "migrate": Living._migrate,
-    "hold": Living._hold,
-    "redeem": Living._redeem,
-    "release": Living._release,
-    "give_back": Living._give_back,
-    "transfer_out": Living._transfer,
-    "merge": Living._merge,
-    "grant": Living._grant,
-    "consent": Living._consent,
-    "catch_up": Living._catch_up,
-}
-
-
-def _entry(told: Told) -> Entry:
-    """Return an event as the pipeline has it in its hands once it knows whom it is about."""
-    return Entry(
-        id=told.id, inbox_id=0, connection=told.connection, source_id=told.source_id, part=told.part, type=told.type,
-        occurred_at=told.occurred_at, received_at=told.received_at, member=told.member,
-        canonical=refunds.restored(msgspec.json.decode(told.data), told.id),
-    )  # fmt: skip
-
-
-def _bucket(act: Act, wanted: str) -> tuple[str, int]:
-    """Return the wallet and the points of one bucket of an act."""
-    return next((wallet, points) for (wallet, bucket), points in act.points.items() if bucket == wanted)
 
 
 def _reads(timeline: Timeline) -> frozenset[str] | None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from hub.whatif.history import Given, Group, Told
+from hub.whatif.items import Given, Group, Told
 from hub.whatif.living import Lived
 
 
@@ -238,11 +238,13 @@ class Tally:
             both[1] += would
             if was != would:
                 told.add(who)
-                self._member(who, wallet, was, would, group, lived)
+                self._member(at, (was, would), group, lived)
         for who in changed.keys() - told:
-            self._member(who, "", 0, 0, group, lived)
+            self._member((who, ""), (0, 0), group, lived)
 
-    def _member(self, who: str, wallet: str, was: int, would: int, group: Group, lived: Lived) -> None:
+    def _member(self, at: tuple[str, str], points: tuple[int, int], group: Group, lived: Lived) -> None:
+        who, wallet = at
+        was, would = points
         self.by_member.append(
             MemberRow(
                 member=who,

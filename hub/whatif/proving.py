@@ -15,7 +15,8 @@ import msgspec
 
 from hub.storage import Database
 from hub.versions import activated, stored
-from hub.whatif.history import Group, History
+from hub.whatif.history import History
+from hub.whatif.items import Group
 from hub.whatif.living import Lived, Living
 from hub.whatif.simulate import Progress, look_ups, one_view, reads_consents, who_share
 from hub.whatif.timeline import Timeline

@@ -20,9 +20,10 @@ from hub.storage import Database
 from hub.storage.tables import contact, event, fact, referral, referral_code
 from hub.versions import activated, stored
 from hub.whatif.history import History
-from hub.whatif.living import Known, Living
+from hub.whatif.living import Living
 from hub.whatif.outcome import LevelRow, MonthRow, Result, RuleRow, Tally, WalletRow
-from hub.whatif.rereading import Reread, reread
+from hub.whatif.rereading import Reread, Rereading
+from hub.whatif.step import Known
 from hub.whatif.timeline import EVER, Timeline
 
 Progress = Callable[[int, int], None]
@@ -60,7 +61,11 @@ def simulate(
             new=program,
             since=since or EVER,
         )
-        read = _reread(database, connection, remapped, program, since, until, now)
+        with database.read_inbox() as bodies:
+            read = Reread()
+            if remapped:
+                again = Rereading(connection, bodies, *remapped, program.identity.match)
+                read = again.read(now=now, since=since, until=until)
         history = History(
             connection,
             reread=read,
@@ -88,8 +93,13 @@ def simulate(
 
         for group in history.groups():
             tally.add(group, Living(group, timeline, known).run(until or now, count))
-        result = _result(tally, history, program, before, since, until or now)
-        return msgspec.structs.replace(result, mappings=_hashes(remapped), notes=_notes(read))
+        result = _result(tally, program, before, since, until or now)
+        return msgspec.structs.replace(
+            result,
+            mappings=_hashes(remapped),
+            notes=_notes(read),
+            set_aside=dict(Counter(history.set_aside.values())),
+        )
 
 
 class Remapped(NamedTuple):
@@ -97,30 +107,6 @@ class Remapped(NamedTuple):
 
     connections: Mapping[str, Connection]
     mappings: Mapping[str, MappingFile]
-
-
-def _reread(
-    database: Database,
-    connection: sa.Connection,
-    remapped: Remapped | None,
-    program: Program,
-    since: datetime | None,
-    until: datetime | None,
-    now: datetime,
-) -> Reread:
-    if remapped is None:
-        return Reread()
-    with database.read_inbox() as bodies:
-        return reread(
-            connection,
-            bodies,
-            remapped.connections,
-            remapped.mappings,
-            program,
-            now=now,
-            since=since,
-            until=until,
-        )
 
 
 def _hashes(remapped: Remapped | None) -> dict[str, str]:
@@ -192,7 +178,7 @@ def _last_counted(connection: sa.Connection, program: Program) -> Program:
 
 
 def _result(
-    tally: Tally, history: History, program: Program, before: Program, since: datetime | None, until: datetime
+    tally: Tally, program: Program, before: Program, since: datetime | None, until: datetime
 ) -> Result:
     costs = tuple(each.file.program.cost_per_point for each in (before, program))
 
@@ -256,5 +242,4 @@ def _result(
         approvals=tally.approvals,
         short=dict(tally.short),
         short_points=dict(tally.short_points),
-        set_aside=dict(Counter(history.set_aside.values())),
     )
