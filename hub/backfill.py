@@ -300,7 +300,7 @@ def _go_through(
             return
         desk.act(
             hub,
-            lambda step, lines=lines: _do_all(step, lines, states, do),  # type: ignore[misc]
+            lambda step, lines=lines: _do_all(step, lines, do),  # type: ignore[misc]
             members={line.member for line in lines},
             keys={adjust_key(key(line)) for line in lines},
         )
@@ -309,7 +309,7 @@ def _go_through(
             progress(done, max(total, done))
 
 
-def _do_all(step: Step, lines: Sequence[Line], states: Sequence[str], do: Do) -> None:
+def _do_all(step: Step, lines: Sequence[Line], do: Do) -> None:
     tx = step.book.connection
     gone = sa.select(member.c.id).where(
         member.c.id.in_({line.member for line in lines}), member.c.state == "erased"
@@ -324,21 +324,13 @@ def _do_all(step: Step, lines: Sequence[Line], states: Sequence[str], do: Do) ->
                 row = do(step, line)
             except InsufficientPoints as error:
                 row = {"state": "short" if line.state == "open" else line.state, "reason": str(error)}
-        changed.append({"b_batch": line.batch, "b_n": line.n, **_row(line), **row})
-    at = (
-        backfill_line.c.batch == sa.bindparam("b_batch", type_=backfill_line.c.batch.type),
-        backfill_line.c.n == sa.bindparam("b_n"),
-    )
-    fields = ("state", "reason", "posting", "undone_by")
-    values = {name: sa.bindparam(f"b_{name}", type_=backfill_line.c[name].type) for name in fields}
-    statement = backfill_line.update().where(*at, backfill_line.c.state.in_(states)).values(values)
-    tx.execute(
-        statement,
-        [
-            {"b_batch": row["b_batch"], "b_n": row["b_n"], **{f"b_{name}": row[name] for name in fields}}
-            for row in changed
-        ],
-    )
+        changed.append(
+            {
+                "b_batch": line.batch, "b_n": line.n, "b_was": line.state,
+                **{f"b_{name}": row.get(name, getattr(line, name)) for name in _CHANGES},
+            }
+        )  # fmt: skip
+    _CHANGE(tx, changed)
 
 
 def _lines(tx: sa.Connection, batch: str, after: int, limit: int, states: Iterable[str]) -> list[Line]:
@@ -384,7 +376,7 @@ def _check(hub: Hub, actor: str, reason: str, role: str) -> None:
 
 
 def _digest(result: Result, lines: Iterable[Line]) -> bytes:
-    content = [result.program, sorted(result.mappings.items()), str(result.since), str(result.until)]
+    content = [result.program, sorted(result.mappings.items())]
     return sha256(
         msgspec.json.encode([content, sorted((line.member, line.wallet, line.points) for line in lines)])
     ).digest()
@@ -407,3 +399,16 @@ def _row(line: Line) -> dict[str, Any]:
 
 
 _LINES = Many(lambda insert: insert(backfill_line))
+_CHANGES = ("state", "reason", "posting", "undone_by")
+
+
+def _change(_insert: Callable[[sa.Table], Any]) -> Any:
+    """Change a line that is still as it was read: somebody else may have done it meanwhile."""
+    columns = backfill_line.c
+    where = {"b_batch": columns.batch, "b_n": columns.n, "b_was": columns.state}
+    this = [column == sa.bindparam(name, type_=column.type) for name, column in where.items()]
+    values = {name: sa.bindparam(f"b_{name}", type_=columns[name].type) for name in _CHANGES}
+    return backfill_line.update().where(*this).values(values)
+
+
+_CHANGE = Many(_change)

@@ -333,8 +333,7 @@ def _bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def _rows(result: Result, part: str) -> list[dict[str, Any]]:
     import msgspec
 
-    named = {"members": result.by_member, "events": result.by_event}
-    found: list[Any] = named[part] if part in named else getattr(result, part)
+    found: list[Any] = getattr(result, {"members": "by_member", "events": "by_event"}.get(part, part))
     return [msgspec.structs.asdict(row) for row in found]
 
 

@@ -124,13 +124,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def differs(self) -> bool:
         """Whether anything would be different."""
-        return bool(
-            self.by_member
-            or self.by_event
-            or any(row.difference for row in (*self.rules, *self.wallets))
-            or any(row.events_was != row.events_would for row in self.rules)
-            or any(row.was != row.would for row in (*self.levels, *self.months))
-        )
+        rules = [(row.was, row.events_was) != (row.would, row.events_would) for row in self.rules]
+        levels = [row.was != row.would for row in self.levels]
+        months = [row.was != row.would for row in self.months]
+        return bool(self.by_member or self.by_event) or any([*rules, *levels, *months])
 
 
 @dataclass
