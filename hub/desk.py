@@ -57,7 +57,7 @@ def decide(hub: Hub, approval: str, *, approved: bool, actor: str, reason: str =
     Raises:
         Refused: there is none, it is decided already, or not this person's to decide.
     """
-    return _act(
+    return act(
         hub,
         lambda step: deciding.decide(step, approval, approved=approved, actor=actor, reason=reason),
         approvals={approval},
@@ -115,7 +115,7 @@ def adjust(
             )
         return step.adjust(member, wallet, points, key=key, actor=actor, reason=reason, at=asked_at)
 
-    return _act(hub, do, members={member}, keys={adjust_key(key)})
+    return act(hub, do, members={member}, keys={adjust_key(key)})
 
 
 def _needs_approval(step: Step, member: str, values: Mapping[str, Any]) -> bool:
@@ -135,7 +135,7 @@ def review(hub: Hub, limit: int) -> int:
     with hub.database.read() as connection:
         members = tiers.due(connection, hub.clock(), limit)
     if members:
-        _act(hub, lambda step: step.tiers.catch_up(members), members=members)
+        act(hub, lambda step: step.tiers.catch_up(members), members=members)
     return len(members)
 
 
@@ -158,7 +158,7 @@ def escalate(hub: Hub, limit: int) -> int:
         outbox.add(step.book.connection, [letter for letter in letters if letter])
         return found
 
-    for each in _act(hub, do, approvals=set(late)) if late else ():
+    for each in act(hub, do, approvals=set(late)) if late else ():
         log.warning("an approval is overdue", action="approval_overdue", approval=each.id, role=each.role)
     return len(late)
 
@@ -168,7 +168,7 @@ def _is_late(each: Approval) -> bool:
     return each.state == "requested" and each.overdue_at is None
 
 
-def _act(
+def act(
     hub: Hub,
     do: Callable[[Step], T],
     *,

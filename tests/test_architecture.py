@@ -70,6 +70,8 @@ LAYERS: list[set[str]] = [
         "hub.redeeming",
         "hub.desk",
         "hub.moving",
+        "hub.whatif",
+        "hub.backfill",
     },
     {"hub.engine"},
     {"hub.hub"},

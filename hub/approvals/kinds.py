@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hub.ledger import adjust_key
 from hub.sdk.errors import InsufficientPoints
+from hub.storage.tables import backfill
 from hub.tiers import Cause
 
 if TYPE_CHECKING:
@@ -50,7 +51,17 @@ def _adjust(step: Step, approval: Approval) -> str:
     return ""
 
 
+def _backfill(step: Step, approval: Approval) -> str:
+    """Let a batch be posted; it is too much for one transaction."""
+    batch = backfill.update().where(
+        backfill.c.id == approval.subject["batch"], backfill.c.state == "proposed"
+    )
+    done = step.book.connection.execute(batch.values(state="approved")).rowcount
+    return "" if done else f"the batch {approval.subject['batch']} is no longer proposed"
+
+
 KINDS: Mapping[str, Kind] = {
     "tier": Kind(_tier),
+    "backfill": Kind(_backfill),
     "adjustment": Kind(_adjust, lambda approval: {adjust_key(approval.subject["key"])}),
 }

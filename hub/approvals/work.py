@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hub.approvals.kinds import KINDS
 from hub.ids import is_id, new_id
 from hub.sdk.errors import HubError
-from hub.storage import Lookup, Many
+from hub.storage import Lookup, Many, tables
 from hub.storage.tables import Instant, approval
 from hub.values import Happening
 
@@ -73,7 +73,7 @@ class Approvals:
     """A unit of work over approvals.
 
     Attributes:
-        members: whom those it was opened for are about.
+        members: whom those it was opened for are about; the programme itself is nobody.
     """
 
     def __init__(self, connection: sa.Connection, now: datetime, roles: Roles) -> None:
@@ -98,7 +98,7 @@ class Approvals:
 
     @property
     def members(self) -> set[str]:
-        return {each.member for each in self._known.values()}
+        return {each.member for each in self._known.values()} - {tables.PROGRAMME}
 
     def keys(self) -> set[str]:
         """Return the ledger's idempotency keys that deciding them may use."""

@@ -25,6 +25,7 @@ from hub.cli import (
     simulator,
     upkeep,
     watching,
+    whatif,
 )
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
@@ -132,6 +133,10 @@ def doctor(
     show(map(asdict, rows), ["state", "what", "said", "fix"], as_json=as_json)
     raise typer.Exit(1 if any(row.state == "bad" for row in rows) else 0)
 
+
+program.program.command("simulate")(whatif.simulate)
+program.program.command("replay")(whatif.replay)
+program.program.add_typer(whatif.backfill, name="backfill")
 
 for group, name in (
     (events.inbox, "inbox"),

@@ -161,7 +161,7 @@ def check_mappings(
     problems: list[Problem] = []
     for file in files or sorted(set(configured(config).mappings.values())):
         try:
-            mapping = _load(file)
+            mapping = load_mapping(file)
         except ConfigError as error:
             problems += error.problems
             continue
@@ -192,7 +192,7 @@ def try_mapping(
     from hub import trying
     from hub.mapping import Ignored, explain
 
-    mapping = _load(file)
+    mapping = load_mapping(file)
     read = configured(config)
     source = trying.connection_for(read, mapping.connector, connection)
     if identifier := trying.uuid_of(event):
@@ -244,7 +244,7 @@ def diff_mapping(
     from hub import trying
     from hub.mapping import diff
 
-    new = _load(file)
+    new = load_mapping(file)
     with opened(config) as hub:
         source = trying.connection_for(hub.config, new.connector, connection)
         rows, seen = [], 0
@@ -273,7 +273,7 @@ def diff_mapping(
         say(f"{changed} of {seen} stored event(s) would be read differently")
 
 
-def _load(file: Path) -> Any:
+def load_mapping(file: Path) -> Any:
     """Return the mapping in a file, checked for the connector it names."""
     from hub import plugins
     from hub.mapping import load

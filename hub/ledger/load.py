@@ -275,9 +275,11 @@ def _lines(connection: sa.Connection, stored: Stored, earnings: dict[str, Earnin
 
 
 _AWARDS = Lookup(
-    sa.select(
-        award.c.origin, award.c.posting.label("given_by"), award.c.rule, award.c.points, *LOT_COLUMNS
-    ).join(lot, lot.c.id == award.c.lot),
+    sa.select(award.c.origin, award.c.posting.label("given_by"), award.c.rule, award.c.points, *LOT_COLUMNS)
+    .join(lot, lot.c.id == award.c.lot)
+    .order_by(
+        award.c.posting, award.c.n
+    ),  # reversals are sealed in this order, which a replay has to find again
     award.c.origin,
 )
 _PAST = Lookup(

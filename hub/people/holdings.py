@@ -138,6 +138,7 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(t.tier_change, _by(t.tier_change.c.member)),
     Holding(t.approval, _by(t.approval.c.member), {"reason": ""}),
+    Holding(t.backfill_line, _by(t.backfill_line.c.member)),
     Holding(t.pinned, _through(t.pinned.c.fact, t.earning, "fact")),
     Holding(t.usage, _by(t.usage.c.owner)),
     Holding(t.referral_code, _by(t.referral_code.c.member), "rows"),
@@ -167,6 +168,7 @@ WEBHOOKS = ("inbox", "inbox_body", "fact")
 
 NOTHING = (
     "activation",
+    "backfill",
     "breaker",
     "cursor",
     "erased",

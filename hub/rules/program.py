@@ -13,7 +13,7 @@ from hub.rules.amounts import Left
 from hub.rules.check import Checker
 from hub.rules.clauses import first_false
 from hub.rules.compiled import EARNED, Compiled, body_of, environment, variables
-from hub.rules.counters import Counters, Key, Usage, Used, key_of
+from hub.rules.counters import ALL, Counters, Key, Usage, Used, key_of
 from hub.rules.pricing import Priced, Pricing
 from hub.rules.referrals import Referral, referral
 from hub.rules.rewards import Catalogue, catalogue
@@ -106,6 +106,12 @@ class Program:
                 rewards.reads,
             ]
         )
+
+    @property
+    def shared_by(self) -> frozenset[str]:
+        """The triggers of rules that count what all members get together: a budget, a cap of a campaign."""
+        counting = (each for each in self._compiled.values() if any(period == ALL for _, period in each.keys))
+        return frozenset(each.rule.trigger for each in counting)
 
     @property
     def roles(self) -> frozenset[str]:

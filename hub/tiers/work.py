@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -251,7 +251,7 @@ class Tiers:
         while due := [m for m in waiting if (at := self._states[m].due_at) and at <= now]:
             at = min(at for m in due if (at := self._states[m].due_at))
             group = [m for m in due if self._states[m].due_at == at]
-            points = measure(self._connection, ladder, group, at, self._currency)
+            points = self._measure(group, at)
             for each in group:
                 self._look(ladder, each, at, points.get(each, 0))
 
@@ -357,7 +357,12 @@ class Tiers:
         for row in _SINCE(self._connection, self._states.keys() & members, since=since):
             self._later[row.member].append((row.effective_at, row.was))
         if self.ladder.basis.metric != "balance":
-            self._measured |= measure(self._connection, self.ladder, members, self._book.now, self._currency)
+            self._measured |= self._measure(members, self._book.now)
+
+    def _measure(self, members: Collection[str], at: datetime) -> dict[str, int]:
+        """Return what members had by the ladder's basis at `at`."""
+        assert self.ladder is not None, "its callers saw to that"
+        return measure(self._connection, self.ladder, members, at, self._currency)
 
 
 def _told(ladder: Ladder, was: str, to: str, points: int) -> dict[str, Any]:
