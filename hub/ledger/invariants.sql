@@ -375,16 +375,31 @@ HAVING COUNT(*) > 1 OR redemption.id IS NULL
     OR (redemption.state = 'fulfilled' AND MIN(task.state) <> 'done')
     OR redemption.state NOT IN ('confirmed', 'fulfilled', 'returned');
 
--- The places of 22 (caps), 23 (every earning has an accepted delivery, or a person and a reason), 24 (the checker is
--- not the maker) and 25 (both sides of a referral, or neither): each belongs here, with the tables it is about.
+-- caps_are_kept (22)
+-- No counter says more than the widest cap or budget that ever counted allows; who took somebody in has both counters.
+SELECT usage.owner, usage.name, usage.period, usage.points, usage.times
+FROM usage JOIN (
+    SELECT name, period,
+        CASE WHEN COUNT(points) = COUNT(*) THEN MAX(points) END AS points,
+        CASE WHEN COUNT(times) = COUNT(*) THEN MAX(times) END AS times
+    FROM cap GROUP BY name, period
+) AS widest ON widest.name = usage.name AND widest.period = CASE
+    WHEN usage.period IN ('ever', 'all') THEN usage.period
+    WHEN usage.period LIKE '%-W%' THEN 'week'
+    WHEN LENGTH(usage.period) = 10 THEN 'day'
+    WHEN LENGTH(usage.period) = 7 THEN 'month'
+    ELSE 'year'
+END
+WHERE (usage.points > widest.points OR usage.times > widest.times)
+    AND NOT EXISTS (SELECT 1 FROM member_merge WHERE member_merge.survivor = usage.owner);
 
--- deliveries_go_on (26)
--- Every outbox row is finished or has a next attempt.
-SELECT id AS outbox, state
-FROM outbox
-WHERE state NOT IN ('done', 'replaced', 'withheld', 'dead')
-    AND NOT (state = 'ready' AND next_at IS NOT NULL)
-    AND NOT (state = 'sending' AND lease_until IS NOT NULL);
+-- credits_have_causes (23)
+-- What gave points is an event that was accepted and settled, or a person who said why.
+SELECT posting.id AS posting, posting.kind, event.state
+FROM posting LEFT JOIN event ON event.id = posting.event
+WHERE posting.kind IN ('earn', 'adjust', 'migrate')
+    AND (event.state IS NULL OR event.state <> 'done')
+    AND (posting.event IS NOT NULL OR posting.actor = '' OR posting.reason = '');
 
 -- two_people_decide (24)
 -- What waited for a person was decided by somebody, and never by who asked for it.
@@ -400,6 +415,22 @@ FROM approval
     LEFT JOIN tier_change ON tier_change.member = approval.member AND tier_change.key = 'approval:' || approval.id
 WHERE (approval.kind = 'adjustment' AND (approval.state = 'applied') <> (posting.id IS NOT NULL))
     OR (approval.kind = 'tier' AND (approval.state = 'applied') <> (tier_change.id IS NOT NULL));
+
+-- referrals_reward_both_or_none (25)
+-- A referral that converted rewarded every side that the programme rewards, and no other referral rewarded anybody.
+SELECT referral.id AS referral, referral.state, referral.sides, COUNT(posting.id) AS rewarded
+FROM referral LEFT JOIN posting
+    ON posting.key IN ('earn:' || referral.fact || '/referral', 'earn:' || referral.fact || '/referrer')
+GROUP BY referral.id, referral.state, referral.sides
+HAVING COUNT(posting.id) <> referral.sides OR (referral.state <> 'converted' AND referral.sides <> 0);
+
+-- deliveries_go_on (26)
+-- Every outbox row is finished or has a next attempt.
+SELECT id AS outbox, state
+FROM outbox
+WHERE state NOT IN ('done', 'replaced', 'withheld', 'dead')
+    AND NOT (state = 'ready' AND next_at IS NOT NULL)
+    AND NOT (state = 'sending' AND lease_until IS NOT NULL);
 
 -- levels_are_their_last_change (27)
 -- A member's level is what its last change made it, and the member's row says the same.

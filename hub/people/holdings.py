@@ -168,6 +168,7 @@ WEBHOOKS = ("inbox", "inbox_body", "fact")
 NOTHING = (
     "activation",
     "breaker",
+    "cap",
     "cursor",
     "erased",
     "lease",
