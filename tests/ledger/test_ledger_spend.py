@@ -99,6 +99,12 @@ def test_a_hold_is_good_until_its_deadline(three, minutes, ended):
     )  # the refused transaction left nothing
 
 
+def test_the_sweep_finds_holds_past_their_deadline_by_themselves(three):
+    three.hold(15)
+    three.later(1)
+    three.has(active=30)
+
+
 @pytest.mark.parametrize("sweep", [True, False], ids=["by the sweep", "by whatever comes next"])
 def test_a_hold_past_its_deadline_is_released(three, sweep):
     held = three.hold(15)
