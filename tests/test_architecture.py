@@ -65,6 +65,7 @@ LAYERS: list[set[str]] = [
         "hub.redeeming",
         "hub.desk",
         "hub.moving",
+        "hub.proving",
     },
     {"hub.engine"},
     {"hub.hub"},

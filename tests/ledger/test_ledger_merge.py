@@ -194,9 +194,9 @@ def test_the_key_of_a_merge_is_good_for_no_other(shop, anna, ben):
     shop.earn("shop:order/1", 10, member=ben)
     cora = shop.enrol()
     shop.merge(ben, anna, "merge:1")
-    for member, into in ((ben, cora), (cora, anna)):
+    for who, into in ((ben, cora), (cora, anna)):
         with pytest.raises(KeyReused, match="merge:1 was used before"):
-            shop.merge(member, into, "merge:1")
+            shop.merge(who, into, "merge:1")
     shop.has(active=10)
 
 
