@@ -7,7 +7,7 @@ BROKER ?= amqp://guest:guest@127.0.0.1:5672//
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check lint docs bench crash clean constraints
+.PHONY: install demo test check lint docs mutants bench crash clean constraints
 
 install: $(STAMP)
 
@@ -33,6 +33,9 @@ docs: install
 
 check: lint test
 	$(BIN)/cog --check README.md docs/*.md docs/connectors/*.md
+
+mutants: install
+	$(BIN)/python tests/mutants
 
 bench: install
 	$(BIN)/python -m benchmarks

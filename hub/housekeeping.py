@@ -15,6 +15,7 @@ from hub.fanout import fan_out
 from hub.journal import Settled
 from hub.ledger import Book
 from hub.members import Directory
+from hub.proving import prove_due
 from hub.rewards import Scope
 from hub.storage import partitions
 
@@ -42,6 +43,7 @@ def sweep(hub: Hub) -> int:
         + desk.review(hub, BATCH)
         + desk.escalate(hub, BATCH)
         + prune(hub)
+        + prove_due(hub)
     )
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 from prometheus_client import CollectorRegistry
 
-from hub import account, housekeeping, journal, outbox, plugins, upkeep
+from hub import account, housekeeping, journal, outbox, plugins, proving, upkeep
 from hub.clock import Clock, system_clock
 from hub.config import Config, read_config
 from hub.connections import Connection
@@ -103,7 +103,8 @@ class Hub:
             telling=self.telemetry,
         )
         self._program_stamp = _stamp(config.program)
-        self.prune_next = self.look_next = self.hear_next = datetime.min.replace(tzinfo=UTC)
+        self.prune_next = self.look_next = self.hear_next = self.prove_next = datetime.min.replace(tzinfo=UTC)
+        self.proof: proving.Proof | None = None
 
     def mapping(self, connection: str) -> MappingFile:
         """Return the live mapping of a connection."""
@@ -121,6 +122,8 @@ class Hub:
         """Finish what is at hand and let go of everything. What is left waits in the database."""
         self.inbox.close()
         self.engine.stop()
+        if self.proof is not None:
+            self.proof.stop()
         self.refusals.close()
         self.telemetry.close()
         self.database.close()

@@ -39,6 +39,7 @@ class Claimed:
     reason: str = ""
     decided_at: datetime | None = None
     fact: str | None = None
+    sides: int = 0
 
 
 class Referrals:
@@ -119,10 +120,12 @@ class Referrals:
             "days_since_claimed": (at - row.claimed_at).days,
         }
 
-    def decide(self, row: Claimed, *, reason: str, at: datetime, fact: str) -> None:
-        """Note that a referral converted, or for which reason it is blocked."""
+    def decide(self, row: Claimed, *, reason: str, at: datetime, fact: str, sides: int = 0) -> None:
+        """Note that a referral converted and rewarded so many `sides`, or for which reason it is blocked."""
         state = "blocked" if reason else "converted"
-        self._rows[row.friend] = replace(row, state=state, reason=reason, decided_at=at, fact=fact)
+        self._rows[row.friend] = replace(
+            row, state=state, reason=reason, decided_at=at, fact=fact, sides=sides
+        )
         self._changed.add(row.friend)
         if not reason:
             recent, total = self._counts.get(row.referrer, (0, 0))
@@ -202,7 +205,7 @@ _COUNTS = Lookup(
 
 def _put(insert: Callable[[sa.Table], Any]) -> Any:
     statement = insert(referral)
-    changed = {name: statement.excluded[name] for name in ("state", "reason", "decided_at", "fact")}
+    changed = {name: statement.excluded[name] for name in ("state", "reason", "decided_at", "fact", "sides")}
     return statement.on_conflict_do_update(index_elements=["friend"], set_=changed)
 
 

@@ -14,7 +14,7 @@ from hub.clock import Clock, system_clock
 from hub.rules import Program, parse_program
 from hub.sdk import HubError
 from hub.storage import Database, insert_new
-from hub.storage.tables import activation, version
+from hub.storage.tables import activation, cap, version
 
 MOST = 1000
 """Versions looked at to find those that still count for something."""
@@ -129,8 +129,14 @@ class Programs:
                 return
 
     def _activate(self, program: Program) -> None:
-        """Note that a programme counts, where it is not the one that did already."""
+        """Note that a programme counts, where it is not the one that did already, and how far it lets counters go."""
+        caps = [
+            {"version": program.hash, "name": name, "period": period, **ceiling._asdict()}
+            for (name, period), ceiling in program.ceilings.items()
+        ]
         with self._database.write() as connection:
+            if caps:
+                connection.execute(insert_new(connection, cap).on_conflict_do_nothing(), caps)
             latest = sa.select(activation.c.n, activation.c.hash).order_by(activation.c.n.desc()).limit(1)
             last = connection.execute(latest).one_or_none()
             if last is None or last.hash != program.hash:

@@ -72,6 +72,7 @@ LAYERS: list[set[str]] = [
         "hub.moving",
         "hub.whatif",
         "hub.backfill",
+        "hub.proving",
     },
     {"hub.engine"},
     {"hub.hub"},

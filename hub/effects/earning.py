@@ -133,7 +133,8 @@ def _reward_both(step: Step, entry: Entry, program: Program, claimed: Claimed) -
         step.happened.append(
             Happening(id=new_id(), trigger="referral.converted", member=member, data=told, event=entry.id)
         )
-    step.referrals.decide(claimed, reason="", at=event.occurred_at, fact=event.fact)
+    rewarded = sum(getattr(referral.entry, role) is not None for _, role, *_ in sides)
+    step.referrals.decide(claimed, reason="", at=event.occurred_at, fact=event.fact, sides=rewarded)
 
 
 def _remember(step: Step, entry: Entry, member: str, priced: Priced) -> None:

@@ -17,14 +17,13 @@ WHERE leg.posting IS NULL;
 
 -- rows_have_postings (1)
 -- Every leg, award, lot and lot move belongs to a posting.
-SELECT DISTINCT rows_of.posting
-FROM (
-    SELECT posting FROM leg
-    UNION ALL SELECT posting FROM award
-    UNION ALL SELECT posting FROM lot
-    UNION ALL SELECT posting FROM lot_move
-) AS rows_of LEFT JOIN posting ON posting.id = rows_of.posting
-WHERE posting.id IS NULL;
+SELECT posting FROM leg WHERE NOT EXISTS (SELECT 1 FROM posting WHERE posting.id = leg.posting)
+UNION
+SELECT posting FROM award WHERE NOT EXISTS (SELECT 1 FROM posting WHERE posting.id = award.posting)
+UNION
+SELECT posting FROM lot WHERE NOT EXISTS (SELECT 1 FROM posting WHERE posting.id = lot.posting)
+UNION
+SELECT posting FROM lot_move WHERE NOT EXISTS (SELECT 1 FROM posting WHERE posting.id = lot_move.posting);
 
 -- book_sums_to_zero (2)
 -- What members own and what the programme issued and took back sum to zero in every wallet.
@@ -44,24 +43,25 @@ WHERE owner = :programme AND bucket IN ('transferred', 'merged')
 GROUP BY wallet, bucket
 HAVING SUM(delta) <> 0;
 
--- balances_equal_legs (3)
--- A member's stored balance is the sum of their legs, bucket by bucket.
-SELECT member, wallet, bucket, SUM(amount) AS excess
+-- balances_equal_legs (3, 4)
+-- A member has a balance in every wallet with legs, and it is the sum of them, bucket by bucket.
+SELECT member, wallet, SUM(pending) AS pending, SUM(active) AS active, SUM(held) AS held, SUM(debt) AS debt,
+    SUM(other) AS other, SUM(balances) AS balances
 FROM (
-    SELECT member, wallet, 'pending' AS bucket, pending AS amount FROM balance
-    UNION ALL SELECT member, wallet, 'active', active FROM balance
-    UNION ALL SELECT member, wallet, 'held', held FROM balance
-    UNION ALL SELECT member, wallet, 'debt', debt FROM balance
-    UNION ALL SELECT owner, wallet, bucket, -delta FROM leg WHERE owner <> :programme
+    SELECT member, wallet, pending, active, held, debt, 0 AS other, 1 AS balances FROM balance
+    UNION ALL
+    SELECT owner, wallet,
+        CASE bucket WHEN 'pending' THEN -delta ELSE 0 END,
+        CASE bucket WHEN 'active' THEN -delta ELSE 0 END,
+        CASE bucket WHEN 'held' THEN -delta ELSE 0 END,
+        CASE bucket WHEN 'debt' THEN -delta ELSE 0 END,
+        CASE WHEN bucket IN ('pending', 'active', 'held', 'debt') THEN 0 ELSE 1 END,
+        0
+    FROM leg WHERE owner <> :programme
 ) AS both_sides
-GROUP BY member, wallet, bucket
-HAVING SUM(amount) <> 0;
-
--- accounts_have_balances (4)
--- Every wallet in which a member has legs has a balance.
-SELECT owner AS member, wallet FROM leg WHERE owner <> :programme
-EXCEPT
-SELECT member, wallet FROM balance;
+GROUP BY member, wallet
+HAVING SUM(pending) <> 0 OR SUM(active) <> 0 OR SUM(held) <> 0 OR SUM(debt) <> 0 OR SUM(other) <> 0
+    OR SUM(balances) <> 1;
 
 -- nothing_is_negative (5)
 -- Pending, active and held are zero or more, in balances and in lots.
@@ -77,17 +77,13 @@ WHERE debt > 0 OR (debt < 0 AND active > 0);
 
 -- lots_explain_balances (7)
 -- A member's lots sum to their balance, bucket by bucket.
-SELECT member, wallet, bucket, SUM(amount) AS excess
+SELECT member, wallet, SUM(pending) AS pending, SUM(active) AS active, SUM(held) AS held
 FROM (
-    SELECT member, wallet, 'pending' AS bucket, pending AS amount FROM lot
-    UNION ALL SELECT member, wallet, 'active', active FROM lot
-    UNION ALL SELECT member, wallet, 'held', held FROM lot
-    UNION ALL SELECT member, wallet, 'pending', -pending FROM balance
-    UNION ALL SELECT member, wallet, 'active', -active FROM balance
-    UNION ALL SELECT member, wallet, 'held', -held FROM balance
+    SELECT member, wallet, pending, active, held FROM lot WHERE pending + active + held <> 0
+    UNION ALL SELECT member, wallet, -pending, -active, -held FROM balance
 ) AS both_sides
-GROUP BY member, wallet, bucket
-HAVING SUM(amount) <> 0;
+GROUP BY member, wallet
+HAVING SUM(pending) <> 0 OR SUM(active) <> 0 OR SUM(held) <> 0;
 
 -- lots_have_members (7)
 -- Every lot belongs to a member.
@@ -97,15 +93,18 @@ WHERE member.id IS NULL;
 
 -- moves_explain_lots (8)
 -- What a lot has in a bucket is the sum of its moves.
-SELECT lot, bucket, SUM(amount) AS excess
+SELECT lot, SUM(pending) AS pending, SUM(active) AS active, SUM(held) AS held
 FROM (
-    SELECT id AS lot, 'pending' AS bucket, pending AS amount FROM lot
-    UNION ALL SELECT id, 'active', active FROM lot
-    UNION ALL SELECT id, 'held', held FROM lot
-    UNION ALL SELECT lot, bucket, -delta FROM lot_move WHERE bucket IN ('pending', 'active', 'held')
+    SELECT id AS lot, pending, active, held FROM lot
+    UNION ALL
+    SELECT lot,
+        CASE bucket WHEN 'pending' THEN -delta ELSE 0 END,
+        CASE bucket WHEN 'active' THEN -delta ELSE 0 END,
+        CASE bucket WHEN 'held' THEN -delta ELSE 0 END
+    FROM lot_move
 ) AS both_sides
-GROUP BY lot, bucket
-HAVING SUM(amount) <> 0;
+GROUP BY lot
+HAVING SUM(pending) <> 0 OR SUM(active) <> 0 OR SUM(held) <> 0;
 
 -- moves_agree_with_legs (9)
 -- A posting moves in its lots what its legs say, bucket by bucket. Debt, and what is issued, reversed or adjusted,
@@ -203,13 +202,25 @@ FROM earning LEFT JOIN posting ON posting.id = earning.posting
 WHERE posting.id IS NULL OR posting.key <> 'earn:' || earning.fact OR posting.member <> earning.member
     OR posting.program_version <> earning.program_version;
 
--- posted_at_never_goes_back (14)
--- The postings of a member are posted in the order of their numbers.
-SELECT id AS posting, member
+-- chains_continue (19, 14)
+-- A posting of a member is numbered one more than the one before it, is posted no sooner, and continues its hash.
+SELECT id AS posting, member, seq, before
 FROM (
-    SELECT id, member, posted_at, LAG(posted_at) OVER (PARTITION BY member ORDER BY seq) AS previous FROM posting
-) AS chain
-WHERE posted_at < previous;
+    SELECT id, member, seq, posted_at, prev_hash,
+        LAG(seq) OVER chain AS before,
+        LAG(posted_at) OVER chain AS posted_before,
+        LAG(hash) OVER chain AS hash_before
+    FROM posting
+    WINDOW chain AS (PARTITION BY member ORDER BY seq)
+) AS chained
+WHERE seq <> COALESCE(before, 0) + 1 OR posted_at < posted_before OR prev_hash <> hash_before
+    OR (before IS NULL AND LENGTH(prev_hash) > 0);
+
+-- chains_end_at_heads (19)
+-- A member's last posting has the hash that the member's row says.
+SELECT member.id AS member, posting.id AS posting, member.seq
+FROM member LEFT JOIN posting ON posting.member = member.id AND posting.seq = member.seq
+WHERE (member.seq > 0 AND posting.hash <> member.head) OR (member.seq = 0 AND LENGTH(member.head) > 0);
 
 -- numbers_have_no_gap (15)
 -- The postings of a member are numbered 1, 2, 3 ... up to the number the member's row says.
@@ -375,16 +386,31 @@ HAVING COUNT(*) > 1 OR redemption.id IS NULL
     OR (redemption.state = 'fulfilled' AND MIN(task.state) <> 'done')
     OR redemption.state NOT IN ('confirmed', 'fulfilled', 'returned');
 
--- The places of 22 (caps), 23 (every earning has an accepted delivery, or a person and a reason), 24 (the checker is
--- not the maker) and 25 (both sides of a referral, or neither): each belongs here, with the tables it is about.
+-- caps_are_kept (22)
+-- No counter says more than the widest cap or budget that ever counted allows; who took somebody in has both counters.
+SELECT usage.owner, usage.name, usage.period, usage.points, usage.times
+FROM usage JOIN (
+    SELECT name, period,
+        CASE WHEN COUNT(points) = COUNT(*) THEN MAX(points) END AS points,
+        CASE WHEN COUNT(times) = COUNT(*) THEN MAX(times) END AS times
+    FROM cap GROUP BY name, period
+) AS widest ON widest.name = usage.name AND widest.period = CASE
+    WHEN usage.period IN ('ever', 'all') THEN usage.period
+    WHEN usage.period LIKE '%-W%' THEN 'week'
+    WHEN LENGTH(usage.period) = 10 THEN 'day'
+    WHEN LENGTH(usage.period) = 7 THEN 'month'
+    ELSE 'year'
+END
+WHERE (usage.points > widest.points OR usage.times > widest.times)
+    AND NOT EXISTS (SELECT 1 FROM member_merge WHERE member_merge.survivor = usage.owner);
 
--- deliveries_go_on (26)
--- Every outbox row is finished or has a next attempt.
-SELECT id AS outbox, state
-FROM outbox
-WHERE state NOT IN ('done', 'replaced', 'withheld', 'dead')
-    AND NOT (state = 'ready' AND next_at IS NOT NULL)
-    AND NOT (state = 'sending' AND lease_until IS NOT NULL);
+-- credits_have_causes (23)
+-- What gave points is an event that was accepted and settled, or a person who said why.
+SELECT posting.id AS posting, posting.kind, event.state
+FROM posting LEFT JOIN event ON event.id = posting.event
+WHERE posting.kind IN ('earn', 'adjust', 'migrate')
+    AND (event.state IS NULL OR event.state <> 'done')
+    AND (posting.event IS NOT NULL OR posting.actor = '' OR posting.reason = '');
 
 -- two_people_decide (24)
 -- What waited for a person was decided by somebody, and never by who asked for it.
@@ -400,6 +426,22 @@ FROM approval
     LEFT JOIN tier_change ON tier_change.member = approval.member AND tier_change.key = 'approval:' || approval.id
 WHERE (approval.kind = 'adjustment' AND (approval.state = 'applied') <> (posting.id IS NOT NULL))
     OR (approval.kind = 'tier' AND (approval.state = 'applied') <> (tier_change.id IS NOT NULL));
+
+-- referrals_reward_both_or_none (25)
+-- A referral that converted rewarded every side that the programme rewards, and no other referral rewarded anybody.
+SELECT referral.id AS referral, referral.state, referral.sides, COUNT(posting.id) AS rewarded
+FROM referral LEFT JOIN posting
+    ON posting.key IN ('earn:' || referral.fact || '/referral', 'earn:' || referral.fact || '/referrer')
+GROUP BY referral.id, referral.state, referral.sides
+HAVING COUNT(posting.id) <> referral.sides OR (referral.state <> 'converted' AND referral.sides <> 0);
+
+-- deliveries_go_on (26)
+-- Every outbox row is finished or has a next attempt.
+SELECT id AS outbox, state
+FROM outbox
+WHERE state NOT IN ('done', 'replaced', 'withheld', 'dead')
+    AND NOT (state = 'ready' AND next_at IS NOT NULL)
+    AND NOT (state = 'sending' AND lease_until IS NOT NULL);
 
 -- levels_are_their_last_change (27)
 -- A member's level is what its last change made it, and the member's row says the same.

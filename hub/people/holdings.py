@@ -170,6 +170,7 @@ NOTHING = (
     "activation",
     "backfill",
     "breaker",
+    "cap",
     "cursor",
     "erased",
     "lease",

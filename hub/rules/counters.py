@@ -90,6 +90,21 @@ class Limit(NamedTuple):
         return None if used.times < self.most else 0
 
 
+class Ceiling(NamedTuple):
+    """The most that a counter may say; None: any number."""
+
+    points: int | None = None
+    times: int | None = None
+
+    def under(self, limit: Limit) -> Ceiling:
+        """Return the ceiling with one more limit."""
+        known: int | None = getattr(self, limit.what)
+        return self._replace(**{limit.what: limit.most if known is None else min(known, limit.most)})
+
+
+NO_CEILING = Ceiling()
+
+
 class Counters:
     """The counters of one event: what was used before, and what the event adds."""
 

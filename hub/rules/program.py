@@ -13,7 +13,7 @@ from hub.rules.amounts import Left
 from hub.rules.check import Checker
 from hub.rules.clauses import first_false
 from hub.rules.compiled import EARNED, Compiled, body_of, environment, variables
-from hub.rules.counters import ALL, Counters, Key, Usage, Used, key_of
+from hub.rules.counters import ALL, NO_CEILING, Ceiling, Counters, Key, Usage, Used, key_of
 from hub.rules.pricing import Priced, Pricing
 from hub.rules.referrals import Referral, referral
 from hub.rules.rewards import Catalogue, catalogue
@@ -216,6 +216,17 @@ class Program:
             if limit.period and not (again and limit.what == "times")
         ]
         return Counters(usage, at, self.zone).room(limits)[0]
+
+    @property
+    def ceilings(self) -> dict[Key, Ceiling]:
+        """How far every counter with a cap or budget may go, by (counter, kind of period)."""
+        found: dict[Key, Ceiling] = {}
+        for each in self._compiled.values():
+            for limit in each.limits:
+                if limit.period:
+                    key = limit.name, limit.period
+                    found[key] = found.get(key, NO_CEILING).under(limit)
+        return found
 
     def measured(self, rule: str) -> tuple[str, str]:
         """Return a rule's (`refund`, `basis`); of a rule that multiplies those of what it multiplies."""

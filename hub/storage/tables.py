@@ -489,6 +489,18 @@ usage = sa.Table(
 """What caps, budgets, streaks and milestones count. A member's rows are guarded by the member's lock, those of all
 members by their own."""
 
+cap = sa.Table(
+    "cap",
+    HUB,
+    sa.Column("version", sa.Text, primary_key=True, comment="hash of the programme"),
+    sa.Column("name", sa.Text, primary_key=True, comment="of the counter, as in usage"),
+    sa.Column("period", sa.Text, primary_key=True, comment="day, week, month, year, ever, all"),
+    sa.Column("points", Big, comment="the most; null: any number"),
+    sa.Column("times", Big, comment="the most; null: any number"),
+    **NARROW,
+)
+"""How far every programme that ever counted lets counters go: what `usage` is held against."""
+
 pinned = sa.Table(
     "pinned",
     HUB,
@@ -521,6 +533,13 @@ referral = sa.Table(
     sa.Column("claimed_at", Instant, nullable=False),
     sa.Column("decided_at", Instant, comment="when it converted or was blocked"),
     sa.Column("fact", sa.Text, comment="which fact converted it"),
+    sa.Column(
+        "sides",
+        sa.Integer,
+        nullable=False,
+        server_default="0",
+        comment="how many of both were rewarded when it converted",
+    ),
     sa.CheckConstraint("friend <> referrer"),
     sa.Index("referral_referrer", "referrer"),
 )

@@ -208,8 +208,8 @@ class ScratchReferrals(Referrals):
         self._counts[row.referrer] = recent, len(done)
         return super().about(row, card, at)
 
-    def decide(self, row: Claimed, *, reason: str, at: datetime, fact: str) -> None:
-        super().decide(row, reason=reason, at=at, fact=fact)
+    def decide(self, row: Claimed, *, reason: str, at: datetime, fact: str, sides: int = 0) -> None:
+        super().decide(row, reason=reason, at=at, fact=fact, sides=sides)
         if not reason:
             self._converted[row.referrer].append(at)
 

@@ -28,6 +28,22 @@ def test_points_live_from_their_first_instant_to_their_last(shop, days, expected
     shop.has(**expected)
 
 
+def test_the_sweep_finds_points_at_the_instant_at_which_they_are_over(shop):
+    shop.earn("shop:order/1", shop.award(40, expires=30))
+    shop.later(30)
+    shop.has()
+
+
+def test_what_is_over_when_it_would_begin_never_repays_a_debt(shop):
+    shop.earn("shop:order/1", 7)
+    shop.spend(7)
+    shop.settle("shop:order/1", 0)
+    shop.earn("shop:order/2", shop.award(40, available=14, expires=14))
+    shop.later(14)
+    assert shop.postings()[-1] == ("expire", {"expired": 40, "pending": -40})
+    shop.has(debt=-7)
+
+
 def test_activation_and_expiry_are_postings_of_their_own(shop):
     shop.earn("shop:order/1", shop.award(40, available=14, expires=30))
     shop.later(14)

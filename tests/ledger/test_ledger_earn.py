@@ -238,6 +238,21 @@ def test_a_person_s_adjustment_carries_who_and_why(shop):
     shop.has(active=2)
 
 
+def test_points_that_a_person_gives_expire_when_that_was_said(shop):
+    shop.gift(30, expires=90)
+    shop.later(90)
+    shop.has()
+
+
+def test_a_person_takes_no_more_than_there_is(shop):
+    shop.earn("shop:order/1", shop.award(40, available=14))
+    shop.gift(5)
+    with pytest.raises(InsufficientPoints, match="6 points wanted, 5 available"):
+        shop.gift(-6)
+    shop.gift(-5)
+    shop.has(pending=40)
+
+
 @pytest.mark.parametrize("missing", [{"points": 0}, {"actor": ""}, {"reason": " "}])
 def test_an_adjustment_without_points_actor_or_reason_is_refused(shop, missing):
     asked = {"points": 5, "actor": "maria", "reason": "goodwill", "key": "k", **missing}

@@ -1,26 +1,28 @@
 """Any history: whatever is asked for in whatever order, everything adds up after each step, and a model agrees.
 
 `pytest tests/ledger/test_ledger_histories.py --hypothesis-profile nightly` takes 200,000 steps on each database. A
-failure prints the shortest history that shows it, and the line that plays it again.
+failure prints the shortest history that shows it, and the seed with which all of them are played again.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
+import random
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    get_state_machine_test,
     initialize,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from model import Model, Refused
 from shop import START, WALLET, Happening, Shop, refund
@@ -307,22 +309,23 @@ def pick(some, which):
     return some[which % len(some)]
 
 
-def test_any_history_adds_up_after_each_step(database):
+def test_any_history_adds_up_after_each_step(database, pytestconfig, capsys):
     class OnThis(History):
         pass
 
     OnThis.database = database
     nightly = settings.get_current_profile_name() == "nightly"
-    run_state_machine_as_test(
-        OnThis,
-        settings=settings(
-            max_examples=5000 if nightly else 25,
-            stateful_step_count=40 if nightly else 20,
-            deadline=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
+    histories = settings(
+        max_examples=5000 if nightly else 25,
+        stateful_step_count=40 if nightly else 20,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
     )
+    number = int(pytestconfig.getoption("--hypothesis-seed") or random.randrange(2**32))
+    with capsys.disabled() if nightly else nullcontext():
+        print(f"\nplay it again: --hypothesis-seed={number}")
+    seed(number)(get_state_machine_test(OnThis, settings=histories))(OnThis)
 
 
 def empty(database):

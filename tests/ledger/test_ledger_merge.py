@@ -190,6 +190,16 @@ def test_a_merge_is_asked_for_twice_and_happens_once(shop, anna, ben):
     shop.has(active=10)
 
 
+def test_the_key_of_a_merge_is_good_for_no_other(shop, anna, ben):
+    shop.earn("shop:order/1", 10, member=ben)
+    cora = shop.enrol()
+    shop.merge(ben, anna, "merge:1")
+    for who, into in ((ben, cora), (cora, anna)):
+        with pytest.raises(KeyReused, match="merge:1 was used before"):
+            shop.merge(who, into, "merge:1")
+    shop.has(active=10)
+
+
 def test_members_without_points_can_be_merged_too(shop, anna, ben):
     assert shop.merge(ben, anna, "k") == shop.merge(ben, anna, "k") == []
     shop.earn("shop:order/1", 10, member=ben)

@@ -77,6 +77,14 @@ def test_what_expired_while_it_was_held_expires_with_the_release(three):
     three.has(active=20)
 
 
+def test_what_is_released_at_the_instant_at_which_it_expires_is_over(three):
+    held = three.hold(5, minutes=60 * 24 * 40)
+    three.later(30)
+    three.end("release", held)
+    assert three.postings()[-1] == ("release", {"expired": 5, "held": -5})
+    three.has(active=20)
+
+
 @pytest.mark.parametrize(
     ("minutes", "ended"),
     [pytest.param(14.999, False, id="in time"), pytest.param(15, True, id="at the deadline")],
@@ -89,6 +97,12 @@ def test_a_hold_is_good_until_its_deadline(three, minutes, ended):
     three.has(
         **({"active": 15, "held": 15} if ended else {"active": 15})
     )  # the refused transaction left nothing
+
+
+def test_the_sweep_finds_holds_past_their_deadline_by_themselves(three):
+    three.hold(15)
+    three.later(1)
+    three.has(active=30)
 
 
 @pytest.mark.parametrize("sweep", [True, False], ids=["by the sweep", "by whatever comes next"])

@@ -97,6 +97,22 @@ def test_a_budget_ends_in_the_middle_of_an_award_and_tells_of_its_shares():
     assert shop.reached == []
 
 
+def test_a_share_of_a_budget_that_is_reached_exactly_is_told_once():
+    shop = till(f"{{id: base, {RATE}, budget: {{points: 200, alert_pct: [50]}}}}")
+    told = []
+    for _ in range(2):
+        shop.buy()
+        told.append([data["pct"] for _, data in shop.reached])
+    assert told == [[50], []]
+
+
+def test_a_cap_that_was_passed_leaves_nothing():
+    """It was higher, or two members who had used theirs became one."""
+    shop = till(f"{{id: base, {RATE}, caps: {{per_member_ever: 150}}}}")
+    shop.used[("base", "ever")] = Used(200, 2)
+    assert shop.buy() == {}
+
+
 def test_of_rules_that_exclude_each_other_one_without_room_steps_aside():
     capped = "{id: capped, trigger: purchase.paid, points: 9, stack: best_of, caps: {times_per_member: 1}}"
     shop = till(capped, "{id: other, trigger: purchase.paid, points: 5, stack: best_of}")
