@@ -25,7 +25,9 @@ import sqlalchemy as sa
 from benchmarks import disk
 from benchmarks.report import Report
 from hub.ids import new_id
-from hub.ledger import Book, earn_key, verify
+from hub.ledger import Book, balances, earn_key, last_postings, open_lots, verify
+from hub.members import person
+from hub.members.consents import standing
 from hub.storage import Database, Many
 from hub.storage.migrations import upgrade
 from hub.storage.tables import event, member
@@ -36,6 +38,8 @@ MEMBERS = 20_000
 """Of the full ledger, where nothing else is asked for."""
 BATCH = 100
 FILL = 5_000
+LONG = 10_000
+"""Postings of the member that is shown."""
 ROUNDS, BATCHES = 7, 40
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 POSTGRESQL = os.environ.get("HUB_TEST_POSTGRESQL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
@@ -57,6 +61,7 @@ def measure(report: Report, postings: int = POSTINGS, members: int = MEMBERS) ->
                 report.say(f"  {postings:,} postings of {members:,} members in {took:.0f} s")
                 over_full(report, engine, empty, full)
                 verified(report, engine, full)
+                shown(report, engine, full)
 
 
 def against_bare(report: Report, engine: str, desk: Desk) -> None:
@@ -89,7 +94,28 @@ def verified(report: Report, engine: str, full: Desk) -> None:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     report.add(f"ledger.{engine}_findings", len(found.findings), "findings", "<= 0")
     report.add(f"ledger.{engine}_verify", took / found.postings * 1e6, "s for 1 M postings", "<= 60")
+    report.add(f"ledger.{engine}_verify_to_scan", took / full.scan(), "x one plain scan of its tables")
     report.add(f"ledger.{engine}_verify_memory", grown, "MB more")
+    of_others = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    report.add(f"ledger.{engine}_verify_process", of_others, "MB, the largest of its processes")
+
+
+def shown(report: Report, engine: str, full: Desk) -> None:
+    """What `hub members show` asks of the ledger, for a member with a long history."""
+    full.enrol(1)
+    full.fill(LONG)
+    (who,) = full.members
+    took = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        with full.database.read() as connection:
+            person(connection, who)
+            balances(connection, who)
+            open_lots(connection, who)
+            last_postings(connection, who)
+            standing(connection, who)
+        took.append(time.perf_counter() - began)
+    report.add(f"ledger.{engine}_member_shown", median(took) * 1e3, f"ms, {LONG:,} postings", "<= 50")
 
 
 @contextmanager
@@ -189,6 +215,18 @@ class Desk:
                 for row in batch:
                     tx.execute(insert, row)
         return BATCHES * BATCH / (time.perf_counter() - began)
+
+    def scan(self) -> float:
+        """Read the ledger's tables once, row by row, in the database alone; return the seconds."""
+        sums = [
+            "SELECT COUNT(*), SUM(LENGTH(key)) FROM posting", "SELECT SUM(delta) FROM leg", "SELECT SUM(amount) FROM lot",
+            "SELECT SUM(delta) FROM lot_move", "SELECT SUM(points) FROM award",
+        ]  # fmt: skip
+        began = time.perf_counter()
+        with self.database.read() as connection:
+            for query in sums:
+                connection.execute(sa.text(query)).all()
+        return time.perf_counter() - began
 
     def _post(self, count: int, *, durable: bool = True) -> float:
         numbers = [next(self._numbers) for _ in range(count)]

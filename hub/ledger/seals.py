@@ -94,7 +94,7 @@ class _Parts:
         made = [hold_id(row.key) for row in page if row.kind == "hold"]
         self._deadlines: dict[str, int] = dict(_HOLDS(connection, made))
 
-    def sealed(self, row: sa.Row[Any]) -> Sealed:
+    def sealed(self, row: Any) -> Sealed:
         """Return a posting as it should have been sealed.
 
         What a pointer no longer leads to stands for itself, which no seal contains.
@@ -128,6 +128,7 @@ class _Parts:
 def _by_posting(rows: sa.CursorResult[Any]) -> dict[str, list[Any]]:
     """Return by posting what else is in its rows."""
     found: dict[str, list[Any]] = defaultdict(list)
+    rest: list[Any]
     for of, *rest in rows.all():
         found[of].append(rest)
     return found

@@ -325,7 +325,7 @@ def test_any_history_adds_up_after_each_step(database, pytestconfig, capsys):
     number = int(pytestconfig.getoption("--hypothesis-seed") or random.randrange(2**32))
     with capsys.disabled() if nightly else nullcontext():
         print(f"\nplay it again: --hypothesis-seed={number}")
-    seed(number)(get_state_machine_test(OnThis, settings=histories))(OnThis)
+    seed(number)(get_state_machine_test(OnThis, settings=histories))()
 
 
 def empty(database):
