@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
 from hub import birthdays, effects, inbox, journal, people, rewards
-from hub.approvals import Approvals
+from hub.approvals import Approvals, ask_for
 from hub.connections import Connection
 from hub.facts import Facts
 from hub.fanout import fan_out, reply
@@ -147,7 +148,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
     approvals = Approvals.open(tx, effects.decisions(live), now=now, roles=hub.config.file.roles)
     origins = effects.origins(hub.programs, live, facts)
-    wanted = effects.wanted(live, facts)
+    wanted = effects.wanted(live, facts, approvals.redemptions)
     needs = rewards.look(tx, wanted)
     referrals = Referrals.open(tx, *effects.referred(hub.programs, live), now=now)
     members = effects.members(directory, live) | needs.members | referrals.referrers | approvals.members
@@ -170,6 +171,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     step.approvals = approvals
     step.prepare(live, members)
     step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
+    step.rewards.ask = partial(ask_for, approvals)
     step.rewards.orders.tell(effects.sold(live, wanted))
     for entry in live:
         effects.apply(step, entry)

@@ -62,6 +62,7 @@ LAYERS: list[set[str]] = [
         "hub.upkeep",
         "hub.account",
         "hub.opening",
+        "hub.asking",
         "hub.redeeming",
         "hub.desk",
         "hub.moving",

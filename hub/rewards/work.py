@@ -101,8 +101,8 @@ class Rewards:
         vouchers: by code as it is compared.
         orders: what was bought with the points, and what of it went back.
         happened: what there is to tell, once it is flushed.
-        ask: called with a redemption that somebody has to agree to. Without it the redemption waits, held, for
-            `confirm` or `release` by another person than the one who asked.
+        ask: called with a redemption that somebody has to agree to, once it is held. Without it it waits to be
+            released.
     """
 
     def __init__(self, book: Book, programs: Programs, about: About) -> None:
