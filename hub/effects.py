@@ -269,8 +269,10 @@ def identify(directory: Directory, entry: Entry) -> None:
     event = event_of(entry)
     if any(directory.was_erased(entry.connection, ref, event.occurred_at) for ref in people(entry)):
         entry.forget()
+    elif entry.member:
+        directory.know(entry.connection, event.member, entry.member, entry.id)
     else:
-        entry.member = entry.member or IDENTIFY.get(event.name, _anybody)(directory, entry)
+        entry.member = IDENTIFY.get(event.name, _anybody)(directory, entry)
 
 
 def members(directory: Directory, entries: list[Entry]) -> set[str]:

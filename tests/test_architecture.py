@@ -51,6 +51,7 @@ LAYERS: list[set[str]] = [
         "hub.grading",
         "hub.coverage",
         "hub.tiers",
+        "hub.canonical",
     },
     {"hub.fanout", "hub.booking"},
     {"hub.rewards", "hub.people"},

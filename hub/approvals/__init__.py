@@ -14,7 +14,7 @@ asked never decides, and what is decided stays decided.
 """
 
 from hub.approvals.kinds import KINDS, Kind
-from hub.approvals.reading import listed, overdue, show
+from hub.approvals.reading import by_key, listed, overdue, show
 from hub.approvals.redemptions import ask_for, key_of, lapse
 from hub.approvals.work import PROGRAMME, Approval, Approvals, Refused, Roles, decide
 
@@ -27,6 +27,7 @@ __all__ = [
     "Refused",
     "Roles",
     "ask_for",
+    "by_key",
     "decide",
     "key_of",
     "lapse",

@@ -24,9 +24,10 @@ from hub.inbox.reading import (
     rewrite,
 )
 from hub.inbox.refusals import Refusals
-from hub.inbox.row import Row, StoredRow
+from hub.inbox.row import LONGEST_ID, Row, StoredRow
 
 __all__ = [
+    "LONGEST_ID",
     "Facts",
     "Inbox",
     "Kept",
