@@ -12,8 +12,13 @@ from hub.api.app import create_api
 from hub.hub import open_hub
 
 
+@pytest.fixture(autouse=True)
+def tables(hub):
+    assert hub("db", "upgrade").status == 0
+
+
 @pytest.fixture
-def ask(hub):
+def ask(hub, tables):
     """Ask the hub for its catalogue with a token; return the status."""
     running = open_hub(hub.folder / "hub.yaml")
     client = create_api(running).test_client()
