@@ -8,13 +8,14 @@ import sys
 
 from benchmarks.report import Report
 
-ALL = ("ingest", "pipeline", "ledger", "idle", "crash")
+ALL = ("ingest", "pipeline", "ledger", "api", "idle", "crash")
+SIZED = ("ledger", "api")
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(ALL)}")
-    parser.add_argument("--postings", type=int, help="size of the full ledger of `ledger`")
+    parser.add_argument("--postings", type=int, help="size of the full ledger of `ledger` and `api`")
     parser.add_argument("--members", type=int, help="and how many members it has")
     given = parser.parse_args(arguments)
     if unknown := [name for name in given.names if name not in ALL]:
@@ -23,7 +24,7 @@ def main(arguments: list[str]) -> int:
     report = Report()
     for name in given.names or ALL:
         report.say(name)
-        importlib.import_module(f"benchmarks.{name}").measure(report, **(sizes if name == "ledger" else {}))
+        importlib.import_module(f"benchmarks.{name}").measure(report, **(sizes if name in SIZED else {}))
     report.say("\nname value unit target verdict")
     for figure in report.figures:
         report.say(str(figure))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from hub import desk
+from hub.asking import About, act
 from hub.effects import Step
 from hub.ids import new_id
 from hub.ledger import adjust_key
@@ -145,7 +145,7 @@ def propose(
         tx.execute(backfill.insert(), row)
         _LINES(tx, [_row(line) for line in lines])
 
-    desk.act(hub, do)
+    act(hub, About(), do)
     return show(hub, id_)
 
 
@@ -298,11 +298,13 @@ def _go_through(
             lines = _lines(tx, batch.id, after, CHUNK, states)
         if not lines:
             return
-        desk.act(
+        act(
             hub,
+            About(
+                members={line.member for line in lines},
+                keys={adjust_key(key(line)) for line in lines},
+            ),
             lambda step, lines=lines: _do_all(step, lines, do),  # type: ignore[misc]
-            members={line.member for line in lines},
-            keys={adjust_key(key(line)) for line in lines},
         )
         after, done = lines[-1].n, done + len(lines)
         if progress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from hub.journal import Settled
 from hub.ledger import Book, keep_conflict
 from hub.members import Directory
 from hub.sdk.errors import KeyReused
+from hub.values import Happening
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -25,10 +26,12 @@ def booking(
     holds: Iterable[str] = (),
     spent: Iterable[str] = (),
     origins: Iterable[str] = (),
+    happened: Sequence[Happening] = (),
 ) -> Iterator[Book]:
     """Open a book; at the end write it with the deliveries it causes, or nothing of it after an exception.
 
-    A key that came back with other content is kept for a person all the same. Arguments are those of `Book.open`.
+    A key that came back with other content is kept for a person all the same. Arguments are those of `Book.open`, and
+    `happened`: what else there is to tell at the end.
 
     Raises:
         sqlalchemy.exc.IntegrityError: somebody used one of the keys in the meantime; done again, it finds the answer.
@@ -48,7 +51,9 @@ def booking(
             )
             yield book
             book.flush(tx)
-            told = fan_out(hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book)
+            told = fan_out(
+                hub, tx, Directory.open(tx, (), match=(), enrol=False, now=now), book, happenings=happened
+            )
     except KeyReused as error:
         keep_conflict(hub.database, error)
         raise

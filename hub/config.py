@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic_core import PydanticCustomError
 
 from hub.connections import Connection, Rate, Secret
-from hub.journal import CALENDAR
+from hub.journal import API, OWN
 from hub.sdk import ConfigError, Connector, Problem
 from hub.yamlfile import Document, Keys, did_you_mean, in_file_order, problems_of, read
 
@@ -93,6 +93,12 @@ class Outgoing(_Part):
     allow_private: list[str] = []
 
 
+class Api(_Part):
+    """How fast one token may ask; each serving process counts for itself."""
+
+    rate: RateEntry = RateEntry(per_s=50.0, burst=100)
+
+
 class Engine(_Part):
     """Who does the work: the serving process itself, or workers that are rung through a broker."""
 
@@ -134,6 +140,7 @@ class HubFile(_Part):
     outgoing: Outgoing = Outgoing()
     engine: Engine = Engine()
     tracing: Tracing = Tracing()
+    api: Api = Api()
     roles: dict[str, list[str]] = {}
     connections: dict[str, ConnectionEntry] = {}
 
@@ -292,10 +299,11 @@ class _Reader:
             )
         written = self.document.value.get("connections")
         names = written if isinstance(written, dict) else {}  # those with faults have a name too
-        if CALENDAR in names:
-            self.complain(
-                ("connections", CALENDAR), f"{CALENDAR!r} is the hub's own: give it another name", of_key=True
-            )
+        for name in OWN:
+            if name in names:
+                self.complain(
+                    ("connections", name), f"{name!r} is the hub's own: give it another name", of_key=True
+                )
         if self.file.alerts and self.file.alerts not in names:
             self.complain(
                 ("alerts",),
@@ -304,7 +312,7 @@ class _Reader:
             )
         self._check_engine(names)
         self._check_tracing(names)
-        self.check_roles(["staff", *names])
+        self.check_roles(["staff", API, *names])
         for index, network in enumerate(self.file.outgoing.allow_private):
             try:
                 ip_network(network, strict=False)
@@ -349,7 +357,7 @@ class _Reader:
             )
 
     def check_roles(self, sources: list[str]) -> None:
-        """Check who may decide what: each is `staff:name`, or `connection:user`."""
+        """Check who may decide what: each is `staff:name`, `api:token`, or `connection:user`."""
         for role, holders in self.file.roles.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", role):
                 self.complain(
@@ -358,7 +366,7 @@ class _Reader:
             for index, holder in enumerate(holders):
                 source, _, user = holder.partition(":")
                 if not user:
-                    fix = "write staff:ida, or a connection's name and the user's id there"
+                    fix = "write staff:ida, api:token, or a connection's name and the user's id there"
                     self.complain(("roles", role, index), f"{holder!r} names nobody", fix)
                 elif source not in sources:
                     self.complain(

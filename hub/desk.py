@@ -8,34 +8,26 @@ escalate  approvals that nobody decided in time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 import structlog
 
 from hub import approvals as deciding
 from hub import outbox, tiers
-from hub.approvals import Approval, Approvals
+from hub.approvals import Approval
+from hub.asking import About, act
 from hub.effects import Step
-from hub.facts import Facts
-from hub.fanout import fan_out
 from hub.ids import new_id
-from hub.journal import Settled
-from hub.ledger import Book, adjust_key
-from hub.members import Directory
+from hub.ledger import adjust_key
 from hub.sdk.errors import HubError
-from hub.storage.tables import member as members_
 from hub.storage.tables import posting
 from hub.values import Posted
 from hub.yamlfile import did_you_mean
 
 if TYPE_CHECKING:
     from hub.hub import Hub
-
-TRIES = 3
-"""Of a transaction that met another one with the same key; the next try finds what that one did."""
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -59,8 +51,8 @@ def decide(hub: Hub, approval: str, *, approved: bool, actor: str, reason: str =
     """
     return act(
         hub,
+        About(approvals={approval}),
         lambda step: deciding.decide(step, approval, approved=approved, actor=actor, reason=reason),
-        approvals={approval},
     )
 
 
@@ -115,7 +107,7 @@ def adjust(
             )
         return step.adjust(member, wallet, points, key=key, actor=actor, reason=reason, at=asked_at)
 
-    return act(hub, do, members={member}, keys={adjust_key(key)})
+    return act(hub, About(members={member}, keys={adjust_key(key)}), do)
 
 
 def _needs_approval(step: Step, member: str, values: Mapping[str, Any]) -> bool:
@@ -135,7 +127,7 @@ def review(hub: Hub, limit: int) -> int:
     with hub.database.read() as connection:
         members = tiers.due(connection, hub.clock(), limit)
     if members:
-        act(hub, lambda step: step.tiers.catch_up(members), members=members)
+        act(hub, About(members=members), lambda step: step.tiers.catch_up(members))
     return len(members)
 
 
@@ -158,7 +150,7 @@ def escalate(hub: Hub, limit: int) -> int:
         outbox.add(step.book.connection, [letter for letter in letters if letter])
         return found
 
-    for each in act(hub, do, approvals=set(late)) if late else ():
+    for each in act(hub, About(approvals=late), do) if late else ():
         log.warning("an approval is overdue", action="approval_overdue", approval=each.id, role=each.role)
     return len(late)
 
@@ -166,50 +158,3 @@ def escalate(hub: Hub, limit: int) -> int:
 def _is_late(each: Approval) -> bool:
     """Return whether it is still open and untold: another process may have come first."""
     return each.state == "requested" and each.overdue_at is None
-
-
-def act(
-    hub: Hub,
-    do: Callable[[Step], T],
-    *,
-    members: Iterable[str] = (),
-    keys: Iterable[str] = (),
-    approvals: Iterable[str] = (),
-) -> T:
-    """Do something in a transaction of its own, and tell of it; return what `do` returns.
-
-    Args:
-        hub: where.
-        do: called with the open step; called again where another transaction came first.
-        members: whom it is about.
-        keys: the ledger's idempotency keys it may use.
-        approvals: ids of those it may decide; their members and keys come by themselves.
-    """
-    for tries_left in range(TRIES - 1, -1, -1):
-        try:
-            return _try(hub, do, set(members), set(keys), set(approvals))
-        except sa.exc.IntegrityError:
-            if not tries_left:
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
-def _try(hub: Hub, do: Callable[[Step], T], members: set[str], keys: set[str], approvals: set[str]) -> T:
-    now, program = hub.clock(), hub.programs.current
-    with hub.database.write() as tx:
-        asked = Approvals.open(tx, approvals, now=now, roles=hub.config.file.roles)
-        members = members | asked.members
-        known = set(tx.scalars(sa.select(members_.c.id).where(members_.c.id.in_(members))))
-        if missing := members - known:
-            raise HubError(f"there is no member {min(missing)}")
-        book = Book.open(tx, members, now=now, program=program, keys=keys | asked.keys())
-        directory = Directory.open(tx, (), match=(), enrol=False, now=now)
-        step = Step(hub.programs, book, Facts.open(tx, ()), directory)
-        step.approvals = asked
-        step.prepare([], members)
-        done = do(step)
-        book.flush(tx)
-        step.flush(tx)
-        told = fan_out(hub, tx, directory, book, happenings=step.happenings)
-    hub.tell(Settled([], book.posted, told))
-    return done

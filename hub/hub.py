@@ -177,6 +177,7 @@ class Hub:
             return 0
         self._listen()
         names = [name for name, path in self.config.mappings.items() if program or path in changed]
+        names += [journal.API] if program else []  # it has no mapping
         with self.database.write() as connection:
             journal.wake_parked(connection, self.clock(), names)
         self.engine.ring_journal()

@@ -33,7 +33,11 @@ from hub.tracing import Trace
 from hub.values import Posted
 
 CALENDAR = "calendar"
-"""The connection of what comes round by itself; hub.yaml's own names may not be it."""
+"""The connection of what comes round by itself."""
+API = "api"
+"""The connection of what the REST API brings."""
+OWN = (CALENDAR, API)
+"""Names that are the hub's own: no connection of hub.yaml may have one."""
 FINAL = frozenset({"done", "witness", "ignored"})
 OPEN = ("parked", "waiting", "unassigned")
 REPLAYABLE = (*OPEN, "ready", "ignored")

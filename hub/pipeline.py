@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
 from hub import birthdays, effects, inbox, journal, people, rewards
-from hub.approvals import Approvals
+from hub.approvals import Approvals, ask_for
 from hub.connections import Connection
 from hub.effects import touched
 from hub.facts import Facts
@@ -153,7 +154,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     facts = Facts.open(tx, [name for entry in live for name in touched.names(entry)])
     approvals = Approvals.open(tx, touched.decisions(live), now=now, roles=hub.config.file.roles)
     origins = touched.origins(hub.programs, live, facts)
-    wanted = touched.wanted(live, facts)
+    wanted = touched.wanted(live, facts, approvals.redemptions)
     needs = rewards.look(tx, wanted)
     referrals = Referrals.open(tx, *touched.referred(hub.programs, live), now=now)
     members = touched.members(directory, live) | needs.members | referrals.referrers | approvals.members
@@ -176,6 +177,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     step.approvals = approvals
     step.prepare(live, members)
     step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
+    step.rewards.ask = partial(ask_for, approvals)
     step.rewards.orders.tell(touched.sold(live, wanted))
     for entry in live:
         effects.apply(step, entry)

@@ -127,6 +127,7 @@ HAPPENINGS: dict[str, str] = {
     "approval.requested": "approval",
     "approval.approved": "approval",
     "approval.rejected": "approval",
+    "approval.lapsed": "approval",
     "approval.overdue": "approval",
     "redemption.held": "redemption",
     "redemption.confirmed": "redemption",

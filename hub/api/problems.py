@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Response
+import structlog
+from flask import Response, request
 from pydantic import BaseModel, Field, ValidationError
+from werkzeug.exceptions import HTTPException
 
+from hub.canonical import Faulty
 from hub.sdk import HubError
+from hub.sdk.errors import InsufficientPoints, KeyReused
+
+log = structlog.get_logger()
 
 TYPE = "application/problem+json"
 
@@ -33,11 +39,17 @@ KINDS: Mapping[str, tuple[int, str, str]] = {
         "The idempotency key stands for another request",
         "Use a new key for a new request.",
     ),
-    "approval_needed": (409, "Somebody has to agree first", "Have it confirmed with `hub rewards confirm`."),
+    "approval_needed": (
+        409,
+        "Somebody has to agree first",
+        "Have it decided: POST /approvals/{id}/decide, `hub approvals`, or the button in the chat.",
+    ),
     "refused": (422, "That cannot be done", "The detail says why."),
     "insufficient_points": (422, "Not enough points", "Offer what GET /members/{id}/rewards lists."),
     "too_large": (413, "The body is too large", "Send less."),
     "unsupported": (415, "The body is not JSON", "Send `Content-Type: application/json`."),
+    "too_many": (429, "Too many requests", "Ask again after the seconds that Retry-After has."),
+    "not_stored": (503, "It cannot be stored now", "Try again with the same key."),
     "failed": (
         500,
         "Something went wrong in the hub",
@@ -92,11 +104,44 @@ def respond(kind: str, detail: str, **more: Any) -> Response:
     return Response(json.dumps(body | {"next": fix} | more), status, headers, content_type=TYPE)
 
 
+def refused(error: HubError) -> Response:
+    """Return what a refusal is on the wire."""
+    if isinstance(error, Problem):
+        return respond(error.kind, str(error), **error.more)
+    if isinstance(error, KeyReused):
+        return respond("key_reused", str(error))
+    if isinstance(error, InsufficientPoints):
+        return respond("insufficient_points", str(error), available=error.available, wanted=error.wanted)
+    if isinstance(error, Faulty):
+        return _faulty([{"field": field, "problem": problem} for field, problem in error.faults])
+    return respond("refused", str(error))
+
+
+def http_refused(error: HTTPException) -> Response:
+    """Return Flask's own refusals as problems."""
+    kind = BY_STATUS.get(error.code or 500)
+    if kind is None:
+        return respond("failed", error.name)
+    answer = respond(kind, error.description or error.name)
+    answer.headers.extend([(k, v) for k, v in error.get_headers() if k == "Allow"])
+    return answer
+
+
+def failed(error: Exception) -> Response:
+    """Return that it is our fault, and log it."""
+    log.error("an API request failed", action="api_error", path=request.path, exc_info=error)
+    return respond("failed", "the hub could not do this")
+
+
 def invalid(error: ValidationError) -> Response:
     """Return the answer to a request with faulty fields; all of them are listed."""
     fields = [
         {"field": ".".join(map(str, each["loc"])) or "body", "problem": each["msg"]}
         for each in error.errors()
     ]
+    return _faulty(fields)
+
+
+def _faulty(fields: Sequence[Mapping[str, str]]) -> Response:
     named = ", ".join(each["field"] for each in fields)
     return respond("invalid", f"look at {named}", fields=fields)

@@ -16,10 +16,15 @@ from hub.sdk import HubError
 from hub.storage.tables import api_token
 
 SCOPES = {
-    "members:read": "members, their balance, history, rewards and redemptions",
-    "catalogue:read": "what points buy",
+    "members:read": "members, their balance, history, level, rewards and redemptions",
+    "members:write": "make and change members",
+    "catalogue:read": "what points buy, and levels",
+    "events:write": "tell what happened, and ask what became of it",
     "redemptions:write": "redeem points, confirm, release and give back",
     "vouchers:write": "validate, redeem, charge and roll back",
+    "adjustments:write": "give or take points by hand, and ask what became of it",
+    "approvals:read": "what waits for a person",
+    "approvals:write": "decide it, where hub.yaml's `roles:` name api:<token>",
 }
 """Scope -> what it opens."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hub.approvals import redemptions
 from hub.ledger import adjust_key
 from hub.sdk.errors import InsufficientPoints
 from hub.storage.tables import backfill
@@ -23,11 +24,15 @@ class Kind:
     Attributes:
         apply: does it, in the transaction of the decision; returns why it is not possible any more, or nothing.
             The decision's event, if it came by one, is `approval.event`.
+        reject: undoes what only waited for it, when it is rejected.
         keys: the ledger's idempotency keys it may use.
+        redemptions: ids of those it may touch.
     """
 
     apply: Callable[[Step, Approval], str]
+    reject: Callable[[Step, Approval], None] = lambda _step, _approval: None
     keys: Callable[[Approval], set[str]] = lambda _approval: set()
+    redemptions: Callable[[Approval], set[str]] = lambda _approval: set()
 
 
 def _tier(step: Step, approval: Approval) -> str:
@@ -63,5 +68,10 @@ def _backfill(step: Step, approval: Approval) -> str:
 KINDS: Mapping[str, Kind] = {
     "tier": Kind(_tier),
     "backfill": Kind(_backfill),
-    "adjustment": Kind(_adjust, lambda approval: {adjust_key(approval.subject["key"])}),
+    "adjustment": Kind(_adjust, keys=lambda approval: {adjust_key(approval.subject["key"])}),
+    redemptions.KIND: Kind(
+        redemptions.agree,
+        redemptions.decline,
+        redemptions=lambda approval: {approval.subject["redemption"]},
+    ),
 }

@@ -45,6 +45,12 @@ def show(connection: sa.Connection, id_: str) -> Approval | None:
     return Approval(**row._asdict()) if row else None
 
 
+def by_key(connection: sa.Connection, key: str) -> Approval | None:
+    """Return the approval that was asked for under a key, or None."""
+    row = connection.execute(sa.select(approval).where(approval.c.key == key)).one_or_none()
+    return Approval(**row._asdict()) if row else None
+
+
 def overdue(connection: sa.Connection, now: datetime, limit: int) -> list[str]:
     """Return the ids of approvals that nobody decided in time and nobody was told of, the longest overdue first."""
     query = (

@@ -86,14 +86,25 @@ class Approvals:
         self._changed: dict[str, Approval] = {}
 
     @classmethod
-    def open(cls, connection: sa.Connection, ids: Iterable[str], *, now: datetime, roles: Roles) -> Approvals:
-        """Read and lock the approvals that may be decided; what is no id names none.
+    def open(
+        cls,
+        connection: sa.Connection,
+        ids: Iterable[str],
+        *,
+        keys: Iterable[str] = (),
+        now: datetime,
+        roles: Roles,
+    ) -> Approvals:
+        """Read and lock the approvals that may be decided or lapse, by id or key; what is no id names none.
 
-        Open it before the book, which needs `members` and `keys`.
+        Open it before the book, which needs `members` and `keys()`, and the rewards, which need `redemptions`.
         """
         self = cls(connection, now, roles)
-        for row in _BY_ID(connection, {id_ for id_ in ids if is_id(id_)}):
-            self._known[row.id] = Approval(**row._asdict())
+        rows = [
+            *_BY_ID(connection, {id_ for id_ in ids if is_id(id_)}),
+            *_LOCKED_BY_KEY(connection, set(keys)),
+        ]
+        self._known = {row.id: Approval(**row._asdict()) for row in rows}
         return self
 
     @property
@@ -105,6 +116,16 @@ class Approvals:
         return {
             key for each in self._known.values() if each.kind in KINDS for key in KINDS[each.kind].keys(each)
         }
+
+    @property
+    def redemptions(self) -> set[str]:
+        """The redemptions that deciding them may touch."""
+        known = self._known.values()
+        return {id_ for each in known if each.kind in KINDS for id_ in KINDS[each.kind].redemptions(each)}
+
+    def by_key(self, key: str) -> Approval | None:
+        """Return one it was opened for, by its key."""
+        return next((each for each in self._known.values() if each.key == key), None)
 
     def find(self, id_: str) -> Approval:
         """Return one it was opened for.
@@ -173,6 +194,12 @@ class Approvals:
         """Have a changed approval written."""
         self._changed[each.id] = each
 
+    def lapse(self, each: Approval, reason: str) -> None:
+        """Close one that nobody decided: there is nothing to decide any more."""
+        each.state, each.checker, each.reason, each.decided_at = "lapsed", PROGRAMME, reason, self.now
+        self.change(each)
+        self.tell("approval.lapsed", each)
+
     def tell(self, trigger: str, each: Approval) -> None:
         """Tell of an approval."""
         self.happened.append(
@@ -218,6 +245,8 @@ def decide(
     each = approvals.find(id_)
     if each.state != "requested":
         when = f" on {each.decided_at:%Y-%m-%d %H:%M} UTC" if each.decided_at else ""
+        if each.checker == PROGRAMME:
+            raise Refused(f"it lapsed{when}: {each.reason}")
         raise Refused(f"it was {VERBS[each.state]} by {each.checker}{when} already")
     if actor not in approvals.roles.get(each.role, ()):
         raise Refused(f"this takes a {each.role}, and {actor} is none (`roles:` in hub.yaml says who is)")
@@ -227,6 +256,7 @@ def decide(
     asked_by, each.event = each.event, event
     if not approved:
         each.state = "rejected"
+        KINDS[each.kind].reject(step, each)
     elif why_not := KINDS[each.kind].apply(step, each):
         each.state, each.reason = "lapsed", why_not
     else:
@@ -237,7 +267,9 @@ def decide(
     return each
 
 
-_BY_ID = Lookup(sa.select(approval).order_by(approval.c.id).with_for_update(), approval.c.id)
+_LOCKED = sa.select(approval).order_by(approval.c.id).with_for_update()
+_BY_ID = Lookup(_LOCKED, approval.c.id)
+_LOCKED_BY_KEY = Lookup(_LOCKED, approval.c.key)
 _BY_KEY = Lookup(sa.select(approval), approval.c.key)
 _OF_MEMBERS = Lookup(
     sa.select(approval).where(

@@ -30,11 +30,17 @@ def report(
         return
     wanted = reports.named(name)
     with opened(config) as hub:
-        about = load_program(hub.config.program).file.program
+        program = load_program(hub.config.program)
+        about = program.file.program
         zone = about.timezone
         when = reports.Month.parse(month, zone) if month else reports.Month.of(now(), zone)
         table = reports.run(
-            hub.database, wanted, when, currency=about.currency, cost_per_point=about.cost_per_point
+            hub.database,
+            wanted,
+            when,
+            currency=about.currency,
+            cost_per_point=about.cost_per_point,
+            start_level=program.ladder.start if program.ladder else "",
         )
     if as_json:
         show(table.dicts(), table.columns, as_json=True)

@@ -114,8 +114,10 @@ def identify(directory: Directory, entry: Entry) -> None:
     event = event_of(entry)
     if any(directory.was_erased(entry.connection, ref, event.occurred_at) for ref in touched.people(entry)):
         entry.forget()
+    elif entry.member:
+        directory.know(entry.connection, event.member, entry.member, entry.id)
     else:
-        entry.member = entry.member or IDENTIFY.get(event.name, _anybody)(directory, entry)
+        entry.member = IDENTIFY.get(event.name, _anybody)(directory, entry)
 
 
 def _anybody(directory: Directory, entry: Entry) -> str | None:

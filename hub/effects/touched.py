@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import cast
 
@@ -151,8 +151,14 @@ def referred(programs: Programs, entries: list[Entry]) -> tuple[set[str], set[st
     return friends, codes - {""}
 
 
-def wanted(entries: list[Entry], facts: Facts) -> Scope:
-    """Return which rewards these events may touch: those asked for, and those paid for on orders that go back."""
+def wanted(entries: list[Entry], facts: Facts, decided: Iterable[str] = ()) -> Scope:
+    """Return which rewards these events may touch: those asked for, and those paid for on orders that go back.
+
+    Args:
+        entries: the events.
+        facts: open for their names.
+        decided: redemptions that some of them agree to, or not.
+    """
     requests = set()
     orders: dict[str, frozenset[str]] = {}
     for entry in entries:
@@ -162,7 +168,7 @@ def wanted(entries: list[Entry], facts: Facts) -> Scope:
         elif event.name in TAKES_BACK:
             for name in order_of(entry, facts):
                 orders[name] = orders.get(name, frozenset()) | {event.fact}
-    return Scope(requests=frozenset(requests), orders=orders)
+    return Scope(requests=frozenset(requests), redemptions=frozenset(decided), orders=orders)
 
 
 def sold(entries: list[Entry], wanted: Scope) -> dict[str, Money]:

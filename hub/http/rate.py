@@ -27,8 +27,20 @@ class Bucket:
     def take(self) -> float:
         """Take one token and return how many seconds to wait before using it; 0 when it is there."""
         with self._lock:
-            now = self._clock()
-            passed_s = max(0.0, (now - self._at).total_seconds())
-            self._at = now
-            self._tokens = min(float(self._rate.burst), self._tokens + passed_s * self._rate.per_s) - 1.0
+            self._tokens = self._gathered() - 1.0
             return max(0.0, -self._tokens / self._rate.per_s)
+
+    def spend(self) -> float:
+        """Take one token and return 0; where there is none take nothing, and return in how many seconds there is."""
+        with self._lock:
+            self._tokens = self._gathered()
+            if self._tokens < 1.0:
+                return (1.0 - self._tokens) / self._rate.per_s
+            self._tokens -= 1.0
+            return 0.0
+
+    def _gathered(self) -> float:
+        now = self._clock()
+        passed_s = max(0.0, (now - self._at).total_seconds())
+        self._at = now
+        return min(float(self._rate.burst), self._tokens + passed_s * self._rate.per_s)

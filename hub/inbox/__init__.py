@@ -27,9 +27,10 @@ from hub.inbox.reading import (
     traces,
 )
 from hub.inbox.refusals import Refusals
-from hub.inbox.row import Row, StoredRow, trace_of
+from hub.inbox.row import LONGEST_ID, Row, StoredRow, trace_of
 
 __all__ = [
+    "LONGEST_ID",
     "Facts",
     "Inbox",
     "Kept",

@@ -14,7 +14,7 @@ notes what the source says, the programme says what may be kept of it, and `sett
 from hub.ledger.book import Book
 from hub.ledger.conflicts import KeyConflict, conflicts, keep_conflict
 from hub.ledger.dates import due
-from hub.ledger.reading import balances, balances_of, last_postings, open_lots
+from hub.ledger.reading import balances, balances_of, last_postings, open_lots, posting_by
 from hub.ledger.records import (
     CANCELLED,
     Cause,
@@ -51,6 +51,7 @@ __all__ = [
     "keep_conflict",
     "last_postings",
     "open_lots",
+    "posting_by",
     "release_key",
     "settle_key",
     "verify",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -89,15 +90,24 @@ def last_postings(
     connection: sa.Connection, member: str, limit: int = 10, *, before: int | None = None
 ) -> list[Listed]:
     """Return a member's newest postings, newest first; `before` is the `seq` of the last one seen."""
-    columns = [posting.c[field] for field in Listed.__dataclass_fields__ if field != "points"]
-    query = sa.select(*columns).where(posting.c.member == member).order_by(posting.c.seq.desc()).limit(limit)
+    query = sa.select(*_LISTED).where(posting.c.member == member).order_by(posting.c.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(posting.c.seq < before)
+    return _listed(connection, query)
+
+
+def posting_by(connection: sa.Connection, key: str) -> Listed | None:
+    """Return the posting that was made under a key, or None."""
+    return next(iter(_listed(connection, sa.select(*_LISTED).where(posting.c.key == key))), None)
+
+
+def _listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Listed]:
     rows = connection.execute(query).all()
     points: dict[str, dict[str, int]] = {row.id: {} for row in rows}
     changed = (
         sa.select(leg.c.posting, leg.c.wallet, sa.func.sum(leg.c.delta))
-        .where(leg.c.posting.in_(points), leg.c.owner == member, leg.c.bucket.in_(OWNED))
+        .join(posting, posting.c.id == leg.c.posting)
+        .where(leg.c.posting.in_(points), leg.c.owner == posting.c.member, leg.c.bucket.in_(OWNED))
         .group_by(leg.c.posting, leg.c.wallet)
     )
     for of, wallet, delta in connection.execute(changed):
@@ -105,6 +115,7 @@ def last_postings(
     return [Listed(**row._asdict(), points=points[row.id]) for row in rows]
 
 
+_LISTED = [posting.c[field] for field in Listed.__dataclass_fields__ if field != "points"]
 _OF_WALLET = Lookup(
     sa.select(balance.c.member, balance.c.wallet, *(balance.c[bucket] for bucket in OWNED)), balance.c.member
 )

@@ -113,9 +113,13 @@ class Directory:
         if found is None and proofs and (self._enrol if enrol is None else enrol):
             found = self._create()
         if found is not None and proofs:  # what a guest typed tells nothing about the member
-            self.adopt(connection_name, ref, found, event_id)
-            self._tell(found, ref, event_id)
+            self.know(connection_name, ref, found, event_id)
         return found
+
+    def know(self, connection_name: str, ref: MemberRef, owner: str, event_id: str | None) -> None:
+        """Take up what is said of a member who is known without it."""
+        self.adopt(connection_name, ref, owner, event_id)
+        self._tell(owner, ref, event_id)
 
     def find(self, connection_name: str, ref: MemberRef) -> str | None:
         """Return the member a reference means, as far as is known; nobody is enrolled by it.
@@ -195,7 +199,7 @@ class Directory:
 
     def keys(self, connection_name: str, ref: MemberRef) -> list[Key]:
         """Return every (source, value) by which a reference names somebody, proved or not."""
-        return [*([(connection_name, ref.id)] if ref.id else []), *self._addresses(ref)]
+        return [*_ids(connection_name, ref), *self._addresses(ref)]
 
     def propose(self, member_id: str, other: str, evidence: Evidence, event_id: str) -> None:
         """Let two members become a merge proposal when this is flushed."""
@@ -334,11 +338,12 @@ class Directory:
     def _proofs(self, connection_name: str, ref: MemberRef) -> list[Key]:
         """Return the keys that prove who a reference means, strongest first."""
         proofs = {
-            "external_id": ref.id and (connection_name, ref.id),
             "verified_email": ref.email and ref.email_verified and ("email", normal_email(ref.email)),
             "verified_phone": ref.phone and ref.phone_verified and ("phone", normal_phone(ref.phone)),
         }
-        return [key for rule, key in proofs.items() if isinstance(key, tuple) and rule in self._match]
+        ids = _ids(connection_name, ref) if "external_id" in self._match else []
+        addresses = (key for rule, key in proofs.items() if isinstance(key, tuple) and rule in self._match)
+        return [*ids, *addresses]
 
     @staticmethod
     def _addresses(ref: MemberRef) -> list[Key]:
@@ -377,6 +382,12 @@ class Directory:
                 self._told[owner, kind] = {**row, "normal": normal(kind, value)}
                 if owner in self._contacts:
                     self._contacts[owner][kind] = value
+
+
+def _ids(connection_name: str, ref: MemberRef) -> list[Key]:
+    """Return the ids of a reference, the connection's own first."""
+    own = [(connection_name, ref.id)] if ref.id else []
+    return [*own, *((source, value) for source, value in ref.ids.items() if value)]
 
 
 def _tell(insert: Callable[[sa.Table], Any]) -> Any:

@@ -19,6 +19,7 @@ from hub.sdk import HubError
 from hub.storage import Database
 from hub.storage.tables import member
 from hub.tiers import Cause, Tiers
+from hub.values import Happening
 
 if TYPE_CHECKING:
     from hub.hub import Hub
@@ -30,25 +31,34 @@ def merge(hub: Hub, gone: str, kept: str, *, actor: str, reason: str) -> None:
     Raises:
         HubError: either cannot be merged.
     """
-    key = _key("merge")
-    with booking(hub, [gone, kept], keys=[key]) as book:
-        _merge(hub, book, gone, kept, key=key, actor=actor, reason=reason)
+    key, happened = _key("merge"), list[Happening]()
+    with booking(hub, [gone, kept], keys=[key], happened=happened) as book:
+        happened += _merge(hub, book, gone, kept, key=key, actor=actor, reason=reason)
 
 
 def unmerge(hub: Hub, gone: str, *, actor: str, reason: str) -> str:
     """Take the last merge of `gone` back; return from whom they were taken apart.
 
+    Both keep their levels until their next check, unless the programme takes levels away at once. What rules counted
+    for the one member stays with who is kept, and so do the referrals.
+
     Raises:
         MergeRefused: they are not merged, or it cannot be taken back as things are.
     """
-    key = _key("unmerge")
-    with booking(hub, [gone], keys=[key]) as book:
+    key, happened = _key("unmerge"), list[Happening]()
+    with booking(hub, [gone], keys=[key], happened=happened) as book:
         done = book.merges(member=gone)
         book.unmerge(gone, key=key, actor=actor, reason=reason)
         assert done is not None, "what was never merged was refused"
         owners.unmerge(book.connection, gone)
         activity.move_back(book.connection, gone, done.survivor, hub.programs.current.currency)
         take_apart(book.connection, gone, done.survivor, merged_by=done.key, key=key, now=book.now)
+        book.flush(book.connection)  # who is merged into whom is measured from what is written
+        levels = _levels(hub, book, gone, done.survivor)
+        for each in (gone, done.survivor):
+            levels.review(each, Cause(key, book.now), lambda _told: True, taken=True)  # nobody rises by it
+        levels.flush(book.connection)
+        happened += levels.happened
     return done.survivor
 
 
@@ -71,10 +81,11 @@ def accept(hub: Hub, proposal_id: str, *, actor: str, reason: str, keep: str = "
     if kept not in (found.member, found.other):
         raise HubError(f"proposal {proposal_id} is about {found.member} and {found.other}, not {keep}")
     gone = found.other if kept == found.member else found.member
-    key = _key("merge")
-    with booking(hub, [gone, kept], keys=[key]) as book:
+    key, happened = _key("merge"), list[Happening]()
+    with booking(hub, [gone, kept], keys=[key], happened=happened) as book:
         _open_proposal(book.connection, proposal_id)  # nobody else has decided it meanwhile
-        _merge(hub, book, gone, kept, key=key, actor=actor, reason=reason or "a proposal was accepted")
+        why = reason or "a proposal was accepted"
+        happened += _merge(hub, book, gone, kept, key=key, actor=actor, reason=why)
     return gone, kept
 
 
@@ -89,27 +100,35 @@ def reject(database: Database, proposal_id: str, *, actor: str, reason: str, now
         proposals.decide(tx, proposal_id, "rejected", actor=actor, reason=reason, now=now)
 
 
-def _merge(hub: Hub, book: Book, gone: str, kept: str, *, key: str, actor: str, reason: str) -> None:
+def _merge(
+    hub: Hub, book: Book, gone: str, kept: str, *, key: str, actor: str, reason: str
+) -> list[Happening]:
+    """Merge two members; return what there is to tell of it besides its postings."""
     if gone == kept:
         raise HubError("both are one member")
     _check(book.connection, [gone, kept])
     book.merge(gone, kept, key=key, actor=actor, reason=reason)
+    activity.move(book.connection, gone, kept, hub.programs.current.currency)
+    levels = _levels(hub, book, gone, kept)
+    levels.merge(gone, kept, Cause(key, book.now))
+    levels.flush(book.connection)
+    directory = Directory.open(book.connection, (), match=(), enrol=False, now=book.now)
+    directory.merge(gone, kept, key=key, event_id=None, actor=actor, reason=reason)
+    take_along(book.connection, gone, kept)
+    return [*levels.happened, *directory.happened]
+
+
+def _levels(hub: Hub, book: Book, *members: str) -> Tiers:
     program = hub.programs.current
-    activity.move(book.connection, gone, kept, program.currency)
-    levels = Tiers.open(
+    return Tiers.open(
         book.connection,
-        [gone, kept],
+        members,
         ladder=program.ladder,
         book=book,
         since=book.now,
         currency=program.currency,
         version=program.hash,
     )
-    levels.merge(gone, kept, Cause(key, book.now))
-    levels.flush(book.connection)
-    directory = Directory.open(book.connection, (), match=(), enrol=False, now=book.now)
-    directory.merge(gone, kept, key=key, event_id=None, actor=actor, reason=reason)
-    take_along(book.connection, gone, kept)
 
 
 def take_along(tx: sa.Connection, gone: str, kept: str) -> None:

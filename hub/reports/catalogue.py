@@ -19,6 +19,10 @@ RATIOS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("share_90", "active_90", "enrolled"),
         ("share_365", "active_365", "enrolled"),
     ),
+    "spend_by_tier": (
+        ("spend_per_member", "spend_minor", "members"),
+        ("spend_per_purchase", "spend_minor", "purchases"),
+    ),
     "top_rules": (("share", "given", "all_given"),),
     "reward_latency": (
         ("share_10_s", "under_10_s", "postings"),
@@ -37,6 +41,7 @@ HEALTH: Mapping[str, tuple[str, ...]] = {
     "enrolment": ("members",),
     "active_members": ("enrolled", "active_30", "share_30"),
     "redemption_rate": ("redemption_rate",),
+    "tier_movement": ("members_up", "members_down"),
     "reward_latency": ("share_10_s", "share_1_min", "p95_ms"),
     "by_source": ("events", "change"),
     "top_rules": ("given",),

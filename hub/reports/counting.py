@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, TypeAlias
@@ -37,7 +38,13 @@ class Table:
 
 
 def run(
-    database: Database, report: Report, month: Month, *, currency: str, cost_per_point: Decimal | None = None
+    database: Database,
+    report: Report,
+    month: Month,
+    *,
+    currency: str,
+    cost_per_point: Decimal | None = None,
+    start_level: str = "",
 ) -> Table:
     """Count a report for a month.
 
@@ -47,10 +54,11 @@ def run(
         month: of the programme's zone.
         currency: of the programme.
         cost_per_point: in major units of that currency; None when the programme does not say.
+        start_level: that everybody begins with; empty when the programme has no levels.
     """
     if not report.source:
-        return _health(database, month)
-    columns, rows = _counted(database, report, month)
+        return _health(database, month, start_level)
+    columns, rows = _counted(database, report, month, start_level)
     note = ""
     if report.name == "liability":
         if cost_per_point is None:
@@ -59,13 +67,15 @@ def run(
             columns = (*columns, "cost", "currency")
             at = columns.index("outstanding")
             rows = [(*row, Decimal(row[at] or 0) * cost_per_point, currency) for row in rows]
+    if ":start_level" in report.sql and not start_level:
+        note, rows = "program.yaml has no tiers", []
     if report.name == "earn_rate":
         columns, rows = _per_unit(columns, rows)
     return Table(f"{report.name} {month}", columns, rows, note)
 
 
 def _counted(
-    database: Database, report: Report, month: Month
+    database: Database, report: Report, month: Month, start_level: str
 ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     given: dict[str, tuple[Any, Any]] = {
         "programme": (PROGRAMME, Id),
@@ -73,6 +83,7 @@ def _counted(
         "end": (to_us(month.end), sa.BigInteger),
         "first": (month.days[0], sa.Text),
         "last": (month.days[1], sa.Text),
+        "start_level": (start_level, sa.Text),
     }
     # The names and instants are made here, so they may stand in the text; as parameters each would need a cast.
     months = ", ".join(
@@ -83,7 +94,7 @@ def _counted(
         *(
             sa.bindparam(name, value, type_=kind)
             for name, (value, kind) in given.items()
-            if f":{name}" in report.sql
+            if re.search(rf":{name}\b", report.sql)
         )
     )
     with database.read_inbox() if report.source == "inbox" else database.read() as tx:
@@ -126,11 +137,15 @@ def _per_unit(
     ]
 
 
-def _health(database: Database, month: Month) -> Table:
+def _health(database: Database, month: Month, start_level: str) -> Table:
     """Put the figures of `HEALTH` on one page."""
     page: list[tuple[Value, ...]] = []
     for name, figures in HEALTH.items():
-        now, before = (_figures(database, REPORTS[name], each, figures) for each in (month, month.plus(-1)))
+        if ":start_level" in REPORTS[name].sql and not start_level:
+            continue
+        now, before = (
+            _figures(database, REPORTS[name], each, figures, start_level) for each in (month, month.plus(-1))
+        )
         for key in {**now, **before}:
             this, last = now.get(key), before.get(key)
             change = None if this is None or last is None else this - last
@@ -140,10 +155,10 @@ def _health(database: Database, month: Month) -> Table:
 
 
 def _figures(
-    database: Database, report: Report, month: Month, figures: tuple[str, ...]
+    database: Database, report: Report, month: Month, figures: tuple[str, ...], start_level: str
 ) -> dict[tuple[str, str], int | Decimal | None]:
     """Return a report's figures by what a row is of and the figure's name."""
-    columns, rows = _counted(database, report, month)
+    columns, rows = _counted(database, report, month, start_level)
     found: dict[tuple[str, str], int | Decimal | None] = {}
     for row in rows:
         values = dict(zip(columns, row, strict=True))

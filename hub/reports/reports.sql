@@ -2,7 +2,7 @@
 -- what it shows. The same text runs on SQLite and PostgreSQL; every figure is an integer, and none is about a person.
 -- A month is by posted_at, in the programme's zone. Points that leave members are negative.
 -- Parameters: :programme (owner of the programme's accounts), :start and :end of the month (microseconds since 1970),
--- :first and :last (its days in UTC, 2026-11-30). Every query may join `month` (name, starts, ends, n): n is 0 for the
+-- :first and :last (its days in UTC, 2026-11-30), :start_level (that everybody begins with). Every query may join `month` (name, starts, ends, n): n is 0 for the
 -- month asked for, -11 to 11 for those around it.
 
 -- outstanding (hub)
@@ -155,6 +155,72 @@ LEFT JOIN (
     GROUP BY member
 ) AS did ON did.member = member.id
 WHERE member.state = 'active' AND member.created_at < :end;
+
+-- tier_movement (hub)
+-- Members of each level when the month began, who joined, who came in and went out by rising or falling, and members of
+-- it at its end: opening and all of them add up to closing. members_up and members_down count each member once; the
+-- total has every level. Those merged into others or erased since are not counted.
+SELECT CASE WHEN sums.total = 1 THEN 'total' ELSE part.tier END AS tier,
+    SUM(part.opening) AS opening, SUM(part.joined) AS joined,
+    SUM(part.rose_in) AS rose_in, SUM(part.rose_out) AS rose_out,
+    SUM(part.fell_in) AS fell_in, SUM(part.fell_out) AS fell_out, SUM(part.closing) AS closing,
+    COUNT(DISTINCT part.up) AS members_up, COUNT(DISTINCT part.down) AS members_down, sums.total AS last
+FROM (
+    SELECT COALESCE(before.level, :start_level) AS tier, 1 AS opening, 0 AS joined, 0 AS rose_in, 0 AS rose_out,
+        0 AS fell_in, 0 AS fell_out, 0 AS closing, NULL AS up, NULL AS down
+    FROM member
+    LEFT JOIN (
+        SELECT member, level, ROW_NUMBER() OVER (PARTITION BY member ORDER BY recorded_at DESC, id DESC) AS nth
+        FROM tier_change WHERE recorded_at < :start
+    ) AS before ON before.member = member.id AND before.nth = 1
+    WHERE member.state = 'active' AND member.created_at < :start
+    UNION ALL
+    SELECT :start_level, 0, 1, 0, 0, 0, 0, 0, NULL, NULL
+    FROM member
+    WHERE member.state = 'active' AND member.created_at >= :start AND member.created_at < :end
+    UNION ALL
+    SELECT tier_change.level, 0, 0, CASE WHEN tier_change.direction = 'up' THEN 1 ELSE 0 END, 0,
+        CASE WHEN tier_change.direction = 'up' THEN 0 ELSE 1 END, 0, 0,
+        CASE WHEN tier_change.direction = 'up' THEN CAST(member.id AS TEXT) END,
+        CASE WHEN tier_change.direction = 'up' THEN NULL ELSE CAST(member.id AS TEXT) END
+    FROM tier_change JOIN member ON member.id = tier_change.member
+    WHERE member.state = 'active' AND tier_change.recorded_at >= :start AND tier_change.recorded_at < :end
+    UNION ALL
+    SELECT tier_change.was, 0, 0, 0, CASE WHEN tier_change.direction = 'up' THEN -1 ELSE 0 END, 0,
+        CASE WHEN tier_change.direction = 'up' THEN 0 ELSE -1 END, 0, NULL, NULL
+    FROM tier_change JOIN member ON member.id = tier_change.member
+    WHERE member.state = 'active' AND tier_change.recorded_at >= :start AND tier_change.recorded_at < :end
+    UNION ALL
+    SELECT COALESCE(latest.level, :start_level), 0, 0, 0, 0, 0, 0, 1, NULL, NULL
+    FROM member
+    LEFT JOIN (
+        SELECT member, level, ROW_NUMBER() OVER (PARTITION BY member ORDER BY recorded_at DESC, id DESC) AS nth
+        FROM tier_change WHERE recorded_at < :end
+    ) AS latest ON latest.member = member.id AND latest.nth = 1
+    WHERE member.state = 'active' AND member.created_at < :end
+) AS part
+CROSS JOIN (SELECT 0 AS total UNION ALL SELECT 1) AS sums
+GROUP BY 1, sums.total
+ORDER BY last, tier;
+
+-- spend_by_tier (hub)
+-- Net spend of purchases made in the month (by the shop's clock), less refunds, by the level each member had when they
+-- bought: all of it, and for each member who bought and for each purchase. Amounts are minor units of the currency.
+SELECT bought.tier, bought.currency, COUNT(DISTINCT bought.member) AS members, COUNT(*) AS purchases,
+    SUM(bought.left_minor) AS spend_minor
+FROM (
+    SELECT purchase.member, purchase.currency, purchase.left_minor, COALESCE((
+            SELECT tier_change.level
+            FROM tier_change
+            WHERE tier_change.member = purchase.member AND tier_change.effective_at < purchase.occurred_at
+            ORDER BY tier_change.effective_at DESC, tier_change.id DESC
+            LIMIT 1
+        ), :start_level) AS tier
+    FROM purchase
+    WHERE purchase.occurred_at >= :start AND purchase.occurred_at < :end AND purchase.stands
+) AS bought
+GROUP BY bought.tier, bought.currency
+ORDER BY bought.tier, bought.currency;
 
 -- enrolment (hub)
 -- Members who joined in the month, by the connection whose event proved first who they are.

@@ -47,7 +47,7 @@ def charge(
     asked = request_hash(["charge", of.id, amount_minor, currency, channel, member, order])
     if work.used(of, key, asked) is not None:
         return of
-    vouchers.check(work, of, member)
+    vouchers.check(of, work.now, member)
     _check_amount(of, amount_minor, currency)
     if amount_minor > of.balance_minor:
         raise Refused(
@@ -104,7 +104,7 @@ def refund(
         return of
     _check_amount(of, amount_minor, currency)
     returned = work.redemptions[of.redemption].state == "returned"
-    if returned or vouchers.over(work, of) or of.state in ("expired", "void"):
+    if returned or vouchers.over(of, work.now) or of.state in ("expired", "void"):
         raise Refused(f"the gift card {of.code} is over: give the money back another way")
     charged = next((use for use in of.steps if use.key == of_key and use.what == "charged"), None)
     if charged is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -94,6 +95,10 @@ def offers(
             -offer.cost if offer.affordable else offer.missing,
         ),
     )
+
+
+ANYBODY: Mapping[str, Any] = {"id": str(UUID(int=0))}
+"""A member whom nobody is: what the catalogue is to whoever looks at it."""
 
 
 class _Shelf:

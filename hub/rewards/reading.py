@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from hub.codes import normal
+from hub.rewards.records import Redemption, Voucher, no_voucher, record
+from hub.rewards.vouchers import Verdict, validate
+from hub.rules.rewards import Reward
 from hub.storage.tables import redemption, redemption_step, task, voucher, voucher_step
 
 
@@ -29,6 +33,48 @@ def history(tx: sa.Connection, redemption_id: str) -> list[Mapping[str, Any]]:
     """Return the steps of a redemption, in order."""
     steps = sa.select(redemption_step).where(redemption_step.c.redemption == redemption_id)
     return [row._asdict() for row in tx.execute(steps.order_by(redemption_step.c.n))]
+
+
+def redemption_of(tx: sa.Connection, redemption_id: str) -> Redemption | None:
+    """Return a redemption with its vouchers; None: there is none."""
+    row = tx.execute(sa.select(redemption).where(redemption.c.id == redemption_id)).one_or_none()
+    if row is None:
+        return None
+    issued = sa.select(voucher).where(voucher.c.redemption == redemption_id).order_by(voucher.c.id)
+    found = record(Redemption, row)
+    found.vouchers = [record(Voucher, each) for each in tx.execute(issued)]
+    return found
+
+
+def voucher_by(tx: sa.Connection, code: str) -> Voucher | None:
+    """Return a voucher by its code, however it is typed, without its history; None: there is none."""
+    row = tx.execute(sa.select(voucher).where(voucher.c.code_key == normal(code))).one_or_none()
+    return record(Voucher, row) if row else None
+
+
+def verdict(
+    tx: sa.Connection,
+    code: str,
+    rewards: Iterable[Reward],
+    now: datetime,
+    *,
+    member: str | None = None,
+    order_minor: int | None = None,
+    currency: str = "",
+) -> Verdict:
+    """Say what a code is good for now.
+
+    Args:
+        tx: of the database.
+        code: however it is typed.
+        rewards: of the programme: whether it could be a typo of one of their codes.
+        now: the present.
+        member, order_minor, currency: as `vouchers.validate`.
+    """
+    found = voucher_by(tx, code)
+    if found is None:
+        return Verdict(None, str(no_voucher(code, rewards)))
+    return validate(found, now, member=member, order_minor=order_minor, currency=currency)
 
 
 def voucher_of(tx: sa.Connection, code: str) -> Mapping[str, Any] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from hub.codes import normal
+from hub.rules.rewards import Reward
 from hub.sdk.errors import HubError
 
 
@@ -182,6 +183,23 @@ class Stock:
     stock: int
     reserved: int
     delivered: int
+
+
+R = TypeVar("R", Redemption, Voucher, Task, Stock, Use)
+
+
+def record(kind: type[R], row: Any) -> R:
+    """Return a row as a record."""
+    columns = row._asdict()
+    return kind(**{f.name: columns[f.name] for f in fields(kind) if f.name in columns})
+
+
+def no_voucher(code: str, rewards: Iterable[Reward]) -> Refused:
+    """Return why there is no voucher of a code; says so when it is a typo."""
+    patterns = {reward.codes for reward in rewards if reward.codes}
+    if any(pattern.mistyped(code) for pattern in patterns):
+        return Refused(f"the code {code} is mistyped: its check character does not fit")
+    return Refused(f"no voucher has the code {code}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,14 +107,28 @@ def request(
 
 
 def confirm(
-    work: Rewards, redemption_id: str, *, cause: Cause | None = None, actor: str = "", reason: str = ""
+    work: Rewards,
+    redemption_id: str,
+    *,
+    cause: Cause | None = None,
+    actor: str = "",
+    reason: str = "",
+    agreed: bool = False,
 ) -> Redemption:
     """Spend what is held, and hand over the reward. Confirmed twice is confirmed once.
 
     A redemption whose deadline is over is expired then, and returned so.
 
+    Args:
+        work: its scope has the redemption.
+        redemption_id: which.
+        cause: the event that asks for it.
+        actor: who does it.
+        reason: why.
+        agreed: somebody with the role agreed, where that is needed: `hub.approvals` sees to it.
+
     Raises:
-        Refused: it was given up or refused before, or another person than the one who asked has to agree.
+        Refused: it was given up or refused before, or somebody has to agree first.
     """
     of = work.redemption(redemption_id)
     if of.state in ("confirmed", "fulfilled", "expired"):
@@ -123,10 +137,8 @@ def confirm(
         raise Refused(f"redemption {of.id} is {of.state}: only what is held can be confirmed")
     if of.deadline is not None and of.deadline <= work.now:
         return expire(work, of)
-    if of.role and actor in ("", of.actor):
-        raise Refused(
-            f"redemption {of.id} waits for a {of.role}: somebody else than {of.actor or 'the member'}"
-        )
+    if of.role and not agreed:
+        raise Refused(f"redemption {of.id} waits for a {of.role}: see `hub approvals list`")
     posting = None
     if of.hold is not None:
         posting = work.book.confirm(

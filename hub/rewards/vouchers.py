@@ -9,6 +9,7 @@ A code is dead at the instant it expires, whether the sweep has come by or not. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from hub.ids import new_id
 from hub.ledger import Cause
@@ -71,20 +72,24 @@ def issue(work: Rewards, redemption: Redemption, item: Reward, *, cause: Cause |
 
 
 def validate(
-    work: Rewards, code: str, *, member: str | None = None, order_minor: int | None = None, currency: str = ""
+    of: Voucher,
+    now: datetime,
+    *,
+    member: str | None = None,
+    order_minor: int | None = None,
+    currency: str = "",
 ) -> Verdict:
-    """Say what a code is good for. Changes nothing.
+    """Say what a voucher is good for. Changes nothing, so it needs no unit of work.
 
     Args:
-        work: its scope has the code.
-        code: however it is typed.
+        of: the voucher.
+        now: the present.
         member: who wants to use it; None: nobody knows.
         order_minor: what the order costs, in minor units of `currency`: the verdict says what goes off it.
         currency: of the order.
     """
     try:
-        of = work.voucher(code)
-        check(work, of, member)
+        check(of, now, member)
         off = Value.parse(of.value).off(order_minor, currency) if order_minor is not None else None
     except Refused as error:
         return Verdict(None, str(error))
@@ -130,7 +135,7 @@ def redeem(
         return of
     if of.kind == "gift_card":
         raise Refused(f"{of.code} is a gift card: charge an amount to it")
-    check(work, of, member)
+    check(of, work.now, member)
     step = {"key": key, "request_hash": asked, "channel": channel, "order_fact": order, "member": member}
     if of.single_use:
         work.use(of, "redeem", actor=actor, reason=reason, cause=cause, **step)
@@ -200,7 +205,7 @@ def view(work: Rewards, code: str, *, channel: str = "", cause: Cause | None = N
 
 def expire(work: Rewards, of: Voucher) -> bool:
     """Mark a voucher whose time is over; return whether it was. The row stays, with its history."""
-    if of.state not in USABLE or not over(work, of):
+    if of.state not in USABLE or not over(of, work.now):
         return False
     work.use(of, "expire")
     work.tell("voucher.expired", of)
@@ -215,13 +220,13 @@ def void(
         work.use(of, "void", cause=cause, actor=actor, reason=reason)
 
 
-def check(work: Rewards, of: Voucher, member: str | None) -> None:
+def check(of: Voucher, now: datetime, member: str | None) -> None:
     """Check that a voucher can be used now, by a member.
 
     Raises:
         Refused: it cannot; says why.
     """
-    if of.state in USABLE and over(work, of):
+    if of.state in USABLE and over(of, now):
         raise Refused(f"the voucher {of.code} expired at {of.expires_at:%Y-%m-%d %H:%M} UTC")
     if of.state not in USABLE:
         since = f"{of.changed_at:%Y-%m-%d %H:%M} UTC"
@@ -232,9 +237,9 @@ def check(work: Rewards, of: Voucher, member: str | None) -> None:
         raise Refused(f"the voucher {of.code} is bound to another member")
 
 
-def over(work: Rewards, of: Voucher) -> bool:
+def over(of: Voucher, now: datetime) -> bool:
     """Return whether its time is over: at the very instant it expires it is."""
-    return of.expires_at is not None and of.expires_at <= work.now
+    return of.expires_at is not None and of.expires_at <= now
 
 
 def last_use(of: Voucher, what: str, key: str = "") -> Use:
@@ -253,6 +258,6 @@ def last_use(of: Voucher, what: str, key: str = "") -> Use:
 def _seen(work: Rewards, code: str, verb: str, channel: str, cause: Cause | None) -> Voucher:
     of = work.voucher(code)
     before = {"deliver": ("issued",), "view": ("issued", "delivered")}
-    if of.state in before[verb] and not over(work, of):
+    if of.state in before[verb] and not over(of, work.now):
         work.use(of, verb, channel=channel, cause=cause)
     return of

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import sqlalchemy as sa
 
@@ -39,7 +39,9 @@ from hub.rewards.records import (
     Use,
     Voucher,
     hold_key,
+    no_voucher,
     order_return,
+    record,
     redeem_key,
     release_key,
     return_key,
@@ -58,7 +60,6 @@ RECENT = timedelta(days=30)
 
 About = Callable[[str], Mapping[str, Any]]
 """Returns what conditions read of a member."""
-T = TypeVar("T", Redemption, Voucher, Task, Stock, Use)
 
 
 def look(tx: sa.Connection, scope: Scope) -> Needs:
@@ -101,8 +102,8 @@ class Rewards:
         vouchers: by code as it is compared.
         orders: what was bought with the points, and what of it went back.
         happened: what there is to tell, once it is flushed.
-        ask: called with a redemption that somebody has to agree to. Without it the redemption waits, held, for
-            `confirm` or `release` by another person than the one who asked.
+        ask: called with a redemption that somebody has to agree to, once it is held. Without it it waits to be
+            released.
     """
 
     def __init__(self, book: Book, programs: Programs, about: About) -> None:
@@ -168,10 +169,7 @@ class Rewards:
         found = self.vouchers.get(normal(code))
         if found is not None:
             return found
-        patterns = {reward.codes for reward in self.program.rewards if reward.codes}
-        if any(pattern.mistyped(code) for pattern in patterns):
-            raise Refused(f"the code {code} is mistyped: its check character does not fit")
-        raise Refused(f"no voucher has the code {code}")
+        raise no_voucher(code, self.program.rewards)
 
     def task(self, task_id: str) -> Task:
         """Return a task.
@@ -378,7 +376,7 @@ class Rewards:
         found += _BY_TASK(tx, scope.tasks)
         for row in sorted(found, key=lambda row: str(row.id)):
             if row.id not in self.redemptions:
-                self.redemptions[row.id] = _record(Redemption, row)
+                self.redemptions[row.id] = record(Redemption, row)
         by_key = {each.key: each for each in self.redemptions.values()}
         self._requested = {key: by_key.get(key) for key in keys}
         for row in _STEPS(tx, self.redemptions):
@@ -388,7 +386,7 @@ class Rewards:
         self._read_vouchers(tx, codes)
         for row in [*_TASKS(tx, scope.tasks), *_TASKS_OF(tx, self.redemptions)]:
             if row.id not in self.tasks:
-                self.tasks[row.id] = _record(Task, row)
+                self.tasks[row.id] = record(Task, row)
         for each in self.tasks.values():
             if each.redemption in self.redemptions:
                 self.redemptions[each.redemption].task = each
@@ -412,9 +410,9 @@ class Rewards:
 
     def _read_vouchers(self, tx: sa.Connection, codes: set[str]) -> None:
         rows = {row.id: row for row in (*_VOUCHERS(tx, codes), *_VOUCHERS_OF(tx, self.redemptions))}
-        by_id = {id_: _record(Voucher, row) for id_, row in rows.items()}
+        by_id = {id_: record(Voucher, row) for id_, row in rows.items()}
         for row in _USES(tx, by_id):
-            by_id[row.voucher].steps.append(_record(Use, row))
+            by_id[row.voucher].steps.append(record(Use, row))
         for each in by_id.values():
             self.vouchers[each.code_key] = each
             if each.redemption in self.redemptions:
@@ -432,7 +430,7 @@ class Rewards:
         _NEW_STOCK(tx, new)
         wanted |= {each.item for each in self.redemptions.values() if each.stock == "reserved"}
         for row in _STOCK(tx, wanted):
-            self.stock[row.reward] = _record(Stock, row)
+            self.stock[row.reward] = record(Stock, row)
 
     def flush(self, tx: sa.Connection) -> None:
         """Write everything since the last flush, after the book.
@@ -517,12 +515,6 @@ DATA: Mapping[type[Any], Callable[[Any], dict[str, Any]]] = {
     },
 }
 """What is told of each, by the keys of `hub.values.TOLD`."""
-
-
-def _record(kind: type[T], row: Any) -> T:
-    """Return a row as a record."""
-    columns = row._asdict()
-    return kind(**{f.name: columns[f.name] for f in fields(kind) if f.name in columns})
 
 
 def _row(table: sa.Table, record: Any) -> dict[str, Any]:

@@ -102,6 +102,10 @@ class Ladder:
             return reached
         return self.tiers.levels[max(self.rank(level) - 1, 0)].id
 
+    def above(self, level: str) -> Level | None:
+        """Return the level after one; None: it is the highest."""
+        return next(iter(self.tiers.levels[self.rank(level) + 1 :]), None)
+
     def benefits(self, level: str) -> list[str]:
         """Return what holders of a level get."""
         return list(self.tiers.levels[self.rank(level)].benefits)

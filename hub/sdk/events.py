@@ -24,14 +24,16 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class MemberRef(Value, frozen=True, kw_only=True):
-    """How the source names a person. At least one of id, email and phone, or nobody can be found.
+    """How the source names a person. At least one of id, ids, email and phone, or nobody can be found.
 
     Attributes:
         id: the platform's own id of the customer.
+        ids: connection -> their id there, where the platform keeps it.
         email_verified, phone_verified: the platform vouches that the person owns it.
     """
 
     id: str = ""
+    ids: dict[str, str] = {}
     email: str = ""
     email_verified: bool = False
     phone: str = ""

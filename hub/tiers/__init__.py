@@ -7,11 +7,12 @@
     tiers.catch_up(member)                              # what dates ask for: checks, grace, warnings
     tiers.flush(tx)
 
-`due` finds members with a date that has come; `history` shows how somebody's level came about.
+`due` finds members with a date that has come; `history` shows how somebody's level came about, `standing` where
+they are.
 """
 
 from hub.tiers.measure import measure
-from hub.tiers.reading import Change, due, history
+from hub.tiers.reading import Change, Standing, due, history, standing
 from hub.tiers.work import Cause, Proposal, Tiers
 
-__all__ = ["Cause", "Change", "Proposal", "Tiers", "due", "history", "measure"]
+__all__ = ["Cause", "Change", "Proposal", "Standing", "Tiers", "due", "history", "measure", "standing"]

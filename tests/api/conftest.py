@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hub.api import tokens
 from hub.api.app import create_api
 from tests.helpers import make_hub, url_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "rewards"))
+sys.path.insert(0, str(Path(__file__).parent))
+from calls import caller_of
 from counter import PROGRAM, Counter
 
 APP = """
@@ -22,24 +23,21 @@ APP = """
 """
 
 
-class Caller:
-    """Calls the API with one token."""
-
-    def __init__(self, app, token):
-        self.client, self.token, self.keys = app.test_client(), token, 0
-
-    def get(self, path, **more):
-        return self.client.get(f"/api/v1{path}", headers={"Authorization": f"Bearer {self.token}"}, **more)
-
-    def post(self, path, key=None, **body):
-        self.keys += 1
-        headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": key or f"key-{self.keys}"}
-        return self.client.post(f"/api/v1{path}", headers=headers, json=body)
+ADJUSTMENTS = """
+adjustments:
+  reasons: [goodwill, correction]
+  approval: {if: "abs_points > 500", role: loyalty_manager, sla: 1 day}
+"""
+EXTRA = """
+roles: {loyalty_manager: ['api:office', staff:ida]}
+api: {rate: {per_s: 50, burst: 1000}}
+"""
 
 
 @pytest.fixture
 def counter(database, tmp_path):
-    made = Counter(make_hub(tmp_path / "hub", url_of(database), APP, program=PROGRAM))
+    program = PROGRAM + ADJUSTMENTS
+    made = Counter(make_hub(tmp_path / "hub", url_of(database), APP, program=program, extra=EXTRA))
     yield made
     made.hub.close()
 
@@ -51,11 +49,7 @@ def app(counter):
 
 @pytest.fixture
 def caller(counter, app):
-    """Make a caller whose token has these scopes; by default all."""
-
     def make(*scopes, name="till"):
-        with counter.hub.database.write() as tx:
-            token = tokens.create(tx, name, scopes or tokens.SCOPES, counter.now)
-        return Caller(app, token)
+        return caller_of(counter.hub, app, *scopes, name=name)
 
     return make

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from calls import kind
 
 from hub.api import tokens
+from hub.api.app import create_api
+from hub.config import Api, RateEntry
 from hub.ids import new_id
 from hub.sdk import HubError
 from hub.storage.tables import api_token
-
-
-def kind(answer):
-    assert answer.content_type == "application/problem+json"
-    assert answer.json["status"] == answer.status_code
-    assert answer.json["detail"]
-    assert answer.json["next"]
-    return answer.status_code, answer.json["type"].rpartition(":")[2]
 
 
 def balance(call, member):
@@ -148,3 +144,33 @@ def test_what_a_member_can_have_is_ranked_and_the_catalogue_has_it_all(counter, 
     assert "mug" in [each["reward"] for each in call.get("/catalogue").json["items"]]
     found = call.get("/members", query_string={"identity": poor}).json["items"]
     assert found == [{"id": poor, "url": f"/api/v1/members/{poor}"}]
+
+
+def test_a_token_that_asks_too_fast_is_told_when_to_come_again(counter, app, caller):
+    hasty, other = caller(name="hasty"), caller(name="other")
+    file = counter.hub.config.file.model_copy(update={"api": Api(rate=RateEntry(per_s=0.5, burst=3))})
+    counter.hub.config = replace(counter.hub.config, file=file)
+    hasty.client = other.client = create_api(counter.hub).test_client()
+    assert [hasty.get("/catalogue").status_code for _ in range(3)] == [200, 200, 200]
+    late = hasty.get("/catalogue")
+    assert kind(late) == (429, "too_many")
+    assert late.headers["Retry-After"] == "2"  # one request for every two seconds
+    assert other.get("/catalogue").status_code == 200
+    counter.bench.clock.move(seconds=2)
+    assert hasty.get("/catalogue").status_code == 200
+    assert hasty.get("/catalogue").status_code == 429
+
+
+def test_looking_at_a_voucher_and_a_redemption_writes_nothing(counter, caller):
+    call, who = caller(), counter.member
+    done = call.post("/redemptions", member=who, reward="five_off").json
+    code = done["vouchers"][0]["code"]
+    statements = []
+    sa.event.listen(
+        counter.hub.database.hub, "before_cursor_execute", lambda *args: statements.append(args[2])
+    )
+    assert call.get(f"/vouchers/{code}?member={who}").json["valid"]
+    assert call.get(f"/redemptions/{done['id']}").json["state"] == "fulfilled"
+    assert statements
+    assert not [text for text in statements if not text.lstrip().startswith(("SELECT", "BEGIN"))]
+    assert not [text for text in statements if "FOR UPDATE" in text or "IMMEDIATE" in text]
