@@ -9,9 +9,10 @@ Plain HTTP: there is no official SDK for Python.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -44,7 +45,8 @@ AUTOMATION = "automation"
 """The type of what the webhook step of an automation sends: it names no type of its own."""
 PEOPLE = ["public", "admin", "system"]
 """Who may cause an event we are told of; the fourth is `api`, by which our own changes would come back."""
-MOST = "100"
+PAGE = 100
+"""Records a page holds at most; where no `limit` is asked for it holds 20."""
 ADVICE = {
     401: "put a new key into api_token: Settings > Developer",
     403: "check api_token and api_base (Settings > Developer), and that the plan has the API",
@@ -151,8 +153,8 @@ class ActiveCampaign(Connector):
         sources = [*PEOPLE, "api"] if self.settings.own_user else PEOPLE
         events = [kind for kind in self.events if kind != AUTOMATION]
         wanted = {"url": secret_address(url, secret.encode()), "events": events, "sources": sources}
-        answer = self._call(client, "GET", "webhooks", limit=MOST)
-        here = [hook for hook in list_at(answer, "webhooks") if is_ours(text_at(hook, "url"), url)]
+        hooks = self._all(client, "webhooks", "webhooks")
+        here = [hook for hook in hooks if is_ours(text_at(hook, "url"), url)]
         if not here:
             body = {"webhook": {"name": "Points Hub", **wanted}}
             change = partial(self._subscribed, client, "POST", "webhooks", body)
@@ -194,7 +196,7 @@ class ActiveCampaign(Connector):
             return name
         tag = name.strip("%").upper()
         if tag not in self._fields:
-            fields = list_at(self._call(client, "GET", "fields", limit=MOST), "fields")
+            fields = self._all(client, "fields", "fields")
             self._fields = {text_at(field, "perstag").upper(): id_at(field, "id") for field in fields}
         if not self._fields.get(tag):
             raise Rejected(
@@ -216,16 +218,25 @@ class ActiveCampaign(Connector):
         """Take a tag off a contact; it is the link that is deleted, which has a number of its own."""
         path = f"contacts/{number(params.contact)}/contactTags"
         tag = self._tag(params.tag, client)
-        links = list_at(self._call(client, "GET", path), "contactTags") if tag else []
-        for link in links:
+        links = list(self._all(client, path, "contactTags")) if tag else []
+        for link in links:  # read whole before one is deleted: what follows moves up
             if id_at(link, "tag") == tag:
                 self._call(client, "DELETE", f"contactTags/{number(id_at(link, 'id'))}", gone_is_fine=True)
         return Receipt(tag)
 
     def _tag(self, name: str, client: Client) -> str:
         """Return a tag's number, empty where there is no such tag; the search finds parts of names as well."""
-        found = list_at(self._call(client, "GET", "tags", search=name, limit=MOST), "tags")
+        found = self._all(client, "tags", "tags", search=name)
         return next((id_at(tag, "id") for tag in found if text_at(tag, "tag").lower() == name.lower()), "")
+
+    def _all(self, client: Client, path: str, name: str, **query: str) -> Iterator[Any]:
+        """Yield the records of a list, page by page."""
+        for start in count(step=PAGE):
+            answer = self._call(client, "GET", path, **query, limit=str(PAGE), offset=str(start))
+            page = list_at(answer, name)
+            yield from page
+            if len(page) < PAGE:
+                return
 
     def _call(
         self,

@@ -68,7 +68,7 @@ LISTED = ("payment", "salesreceipt", "customer")
 REMEMBERED = timedelta(days=30)
 MOST_CHANGES = 1000
 """How far back the list of changes goes, and how many of an entity it holds."""
-NOT_FOUND, STALE = "610", "5010"
+NOT_FOUND, STALE, BUSY = "610", "5010", "3001"
 OUR_LINE = "Loyalty: "
 """Begins our line in a customer's notes; the other lines are the merchant's."""
 
@@ -223,25 +223,30 @@ class QuickBooks(Connector):
                     yield json.dumps([event]).encode()
 
     def note_customer(self, params: NoteCustomer, client: Client) -> Receipt:
-        """Put our line on top of the customer's notes and leave the rest as it is."""
-        try:
-            self._note(params, client, client.idempotency_key)
-        except Fault as fault:
-            if fault.code != STALE:
-                raise
-            # Somebody saved the customer between our read and our write. Intuit replays its answer to a
-            # request id it knows, so the second try has another, the same for every try of the delivery.
-            self._note(params, client, f"{client.idempotency_key}-2")
-        return Receipt(params.customer_id)
+        """Put our line on top of the customer's notes and leave the rest as it is.
 
-    def _note(self, params: NoteCustomer, client: Client, request_id: str) -> None:
+        Where somebody saves the customer between our read and our write, it is read and written once more.
+        """
+        for _ in range(2):
+            try:
+                self._note(params, client)
+            except Fault as fault:
+                if fault.code != STALE:
+                    raise
+            else:
+                return Receipt(params.customer_id)
+        raise TryLater(f"QuickBooks: customer {params.customer_id} is being saved by somebody else")
+
+    def _note(self, params: NoteCustomer, client: Client) -> None:
         customer = self._get(client, "customer", params.customer_id)
         notes = with_our_line(customer.get("Notes") or "", params.note)
         if notes == customer.get("Notes"):
             return
-        version = {"Id": params.customer_id, "SyncToken": customer.get("SyncToken")}
+        version = id_at(customer, "SyncToken")
         # Without `sparse`, every field left out is blanked.
-        update = {**version, "sparse": True, "Notes": notes}
+        update = {"Id": params.customer_id, "SyncToken": version, "sparse": True, "Notes": notes}
+        # Intuit replays its answer to a request id it knows, a refusal too: a write to another version has another.
+        request_id = f"{client.idempotency_key}-{version}"
         self._call(client, "POST", "customer", body=update, requestid=request_id)
 
     def probe(self, client: Client) -> str:
@@ -417,6 +422,7 @@ def answer_in(response: Response) -> dict[str, Any]:
 
     Raises:
         Fault: the answer says what is wrong; that comes with status 200 too.
+        TryLater: too many calls; that comes with status 403 too.
         Rejected: a refusal without a word, or of the renewed token.
     """
     if response.status == 401:
@@ -425,7 +431,10 @@ def answer_in(response: Response) -> dict[str, Any]:
     if "Fault" in answer:
         error = (answer["Fault"].get("Error") or [{}])[0]
         said = error.get("Detail") or error.get("Message") or "no reason given"
-        raise Fault(str(error.get("code", "")), said, response.status)
+        code = str(error.get("code", ""))
+        if code.lstrip("0") == BUSY:
+            raise TryLater(f"QuickBooks: {said}")
+        raise Fault(code, said, response.status)
     if response.status >= 400:
         raise Rejected(f"QuickBooks refused the call with {response.status} and no reason", response.status)
     return answer

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from hub.http.guard import Guard
 from hub.http.session import GuardedSession
-from hub.sdk import Client, Connector, Params
-from hub.sdk.simulator import Platform
+from hub.sdk import Client, Connector, Headers, Params, SourceEvent, Webhook
+from hub.sdk.simulator import Platform, Simulator
 from hub.sdk.testing import KEY, MemoryTokens
 
 
@@ -49,3 +50,14 @@ def lent(platform: Platform, *, key: str = KEY, budget_s: float = 20.0) -> Itera
     with GuardedSession(Guard(["127.0.0.1"]), lambda: None) as session:
         session.begin(budget_s)
         yield Client(session, platform.url, idempotency_key=key, now=platform.clock.now, tokens=tokens)
+
+
+def listed(sim: Simulator, kind: type[Connector], **settings: Any) -> tuple[list[SourceEvent], list[float]]:
+    """Return what a connector lists of the last day, as events, and for how long it paused."""
+    connector, now = sim.connector(kind, **settings), sim.clock.now
+    pauses: list[float] = []
+    with lent(sim[kind.name]) as client:
+        client.pause = pauses.append
+        bodies = list(connector.listing(now - timedelta(days=1), now, client))
+    webhooks = [Webhook("LIST", "", Headers(), body, now) for body in bodies]
+    return [event for webhook in webhooks for event in connector.parse(webhook)], pauses

@@ -99,7 +99,7 @@ def test_refused_credentials_are_renewed_or_named(play):
                 assert play.shows(platform) == play.wanted
             else:
                 assert isinstance(outcome, Rejected), outcome
-                assert outcome.status == 401
+                assert outcome.status == platform.unauthorised
                 assert platform.key not in outcome.reason
 
 

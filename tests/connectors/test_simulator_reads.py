@@ -10,10 +10,10 @@ import pytest
 from connectors.hubspot import HubSpot
 from connectors.shopify import Shopify
 from connectors.stripe import Stripe
-from hub.sdk import Headers, SourceEvent, TryLater, Webhook
+from hub.sdk import SourceEvent, TryLater
 from hub.sdk.simulator import Simulator
 from hub.sdk.simulator.platforms.shopify import gid
-from tests.simulated import lent
+from tests.simulated import lent, listed
 
 
 @pytest.fixture
@@ -21,19 +21,6 @@ def sim():
     with Simulator() as playing:
         yield playing
         assert not playing.violations
-
-
-def listed(sim, kind):
-    """Return what a connector lists of yesterday, as events, and for how long it paused."""
-    connector, now, pauses = sim.connector(kind), sim.clock.now, []
-    with lent(sim[kind.name]) as client:
-        client.pause = pauses.append
-        bodies = list(connector.listing(now - timedelta(days=1), now, client))
-    return [
-        event
-        for body in bodies
-        for event in connector.parse(Webhook("LIST", "", Headers(), body, now))
-    ], pauses  # fmt: skip
 
 
 def bag(amount):

@@ -59,6 +59,8 @@ class Platform:
     """Parts of faults that are the description's own mistake."""
     invalid: ClassVar[int] = 400
     """The status of a body that is not what it must be."""
+    unauthorised: ClassVar[int] = 401
+    """The status of credentials that are not good; where there is OAuth it is 401."""
     tells_wait: ClassVar[bool] = True
     """Whether a throttled call is told how long to wait."""
     partial: ClassVar[str] = ""
@@ -227,7 +229,7 @@ class Platform:
             if trouble and trouble.kind == "expired":
                 self.grants.expire()
             if (trouble and trouble.kind == "expired") or not self.authorised(call):
-                raise Refused(401, "the credentials are not valid", "unauthorized")
+                raise Refused(self.unauthorised, "the credentials are not valid", "unauthorized")
         if faults := [*misfits(found, call), *self._descriptions.faults(call.method, call.path, call.data)]:
             self.violated(call, *faults)
             raise Refused(self.invalid, faults[0], "invalid_request")

@@ -306,7 +306,7 @@ def test_points_and_tier_are_written_into_the_fields(contact, call, body, shared
     params = SyncContact(contact=contact, points=120, tier="gold")
     receipt, calls = run([FIELDS, SAVED], lambda c, client: c.perform("sync_contact", params, client))
     assert receipt.remote_id == "318"
-    assert (calls[0].method, calls[0].path) == ("GET", "/api/3/fields?limit=100")
+    assert (calls[0].method, calls[0].path) == ("GET", "/api/3/fields?limit=100&offset=0")
     assert (calls[1].method, calls[1].path) == call
     values = [{"field": "5", "value": "120"}, {"field": "6", "value": "gold"}]
     assert json.loads(calls[1].body) == {"contact": {**body, "fieldValues": values}}
@@ -337,7 +337,11 @@ def test_a_field_that_is_not_there_is_named():
 
 def test_a_tag_is_found_by_its_whole_name(shared):
     _, calls = run([TAGS, LINKED], lambda c, client: c.perform("add_tag", TAG, client))
-    assert parse_qs(urlsplit(calls[0].path).query) == {"search": ["loyalty-gold"], "limit": ["100"]}
+    assert parse_qs(urlsplit(calls[0].path).query) == {
+        "search": ["loyalty-gold"],
+        "limit": ["100"],
+        "offset": ["0"],
+    }
     assert json.loads(calls[1].body) == {"contactTag": {"contact": 318, "tag": 20}}
     assert faults(shared, "activecampaign", calls, without="/api/3") == []
 
@@ -357,7 +361,7 @@ def test_a_tag_is_taken_off_by_its_link(answer):
     receipt, calls = run([TAGS, LINKS, answer], lambda c, client: c.perform("remove_tag", TAG, client))
     assert receipt.remote_id == "20"
     assert [(call.method, call.path) for call in calls[1:]] == [
-        ("GET", "/api/3/contacts/318/contactTags"),
+        ("GET", "/api/3/contacts/318/contactTags?limit=100&offset=0"),
         ("DELETE", "/api/3/contactTags/700"),
     ]
 
