@@ -214,12 +214,13 @@ class Airtable(Platform):
         if "payload" not in body:
             ours = {"record": f"recSimulated{number:05}", "created": told_time(at)}
             return with_body(sample, json.dumps({**body, **ours}).encode())
-        for told in self.records["payloads"].values():
-            told.append(
-                {**body["payload"], "timestamp": told_time(at), "baseTransactionNumber": 700 + number}
-            )
-        hook = next(reversed(self.records["hooks"]), body["webhook"])
-        bell = {"base": {"id": BASE}, "webhook": {"id": hook}, "timestamp": told_time(at)}
+        change = {**body["payload"], "timestamp": told_time(at), "baseTransactionNumber": 700 + number}
+        for key, hook in self.records["hooks"].items():
+            sources = hook["specification"]["options"]["filters"].get("fromSources")
+            if not sources or change["actionMetadata"]["source"] in sources:
+                self.records["payloads"][key].append(change)
+        newest = next(reversed(self.records["hooks"]), body["webhook"])
+        bell = {"base": {"id": BASE}, "webhook": {"id": newest}, "timestamp": told_time(at)}
         return with_body(sample, json.dumps(bell).encode())
 
     def took(self, sample: Sample, answer: http.Response) -> bool:
