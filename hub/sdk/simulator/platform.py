@@ -142,8 +142,8 @@ class Platform:
         return 200 <= answer.status < 300
 
     def retries(self, status: int, headers: Mapping[str, str]) -> Sequence[float]:
-        """Return the waits after an answer; status 0 is none. By default all but 2xx is tried again."""
-        return () if 200 <= status < 300 else self.waits_s
+        """Return the waits after an answer that did not count as delivered; status 0 is none."""
+        return self.waits_s
 
     # For routes and tests.
 

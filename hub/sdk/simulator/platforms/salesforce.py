@@ -128,15 +128,17 @@ class Salesforce(Platform):
     # Outbound messages. What a Flow or Apex sends as JSON is not repeated by Salesforce; here it is, by the same schedule.
 
     def happened(self, sample: Sample, number: int, at: datetime) -> Sample:
-        if not is_message(sample):
-            body = json.loads(sample.body)
-            items = body if isinstance(body, list) else [body]
-            told = [{**each, "event_id": f"flow-{number}-{place}"} for place, each in enumerate(items)]
-            return with_body(sample, json.dumps(told).encode())
-        places = count()
-        body = NOTIFICATION_ID.sub(lambda _: b"04l%09d%03dAAA" % (number, next(places)), sample.body)
         time = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return with_body(sample, CHANGED.sub(time.encode(), body))
+        if is_message(sample):
+            places = count()
+            body = NOTIFICATION_ID.sub(lambda _: b"04l%09d%03dAAA" % (number, next(places)), sample.body)
+            return with_body(sample, CHANGED.sub(time.encode(), body))
+        told = json.loads(sample.body)
+        items = told if isinstance(told, list) else [told]
+        for place, each in enumerate(items):
+            each["event_id"] = f"flow-{number}-{place}"
+            each["record"]["LastModifiedDate"] = time
+        return with_body(sample, json.dumps(items).encode())
 
     def together(self, sample: Sample) -> str:
         return sample.type if is_message(sample) else ""
@@ -149,9 +151,6 @@ class Salesforce(Platform):
     def took(self, sample: Sample, answer: http.Response) -> bool:
         acknowledged = ACKNOWLEDGED.search(answer.body) is not None
         return 200 <= answer.status < 300 and (acknowledged or not is_message(sample))
-
-    def retries(self, status: int, headers: Mapping[str, str]) -> Sequence[float]:
-        return self.waits_s
 
 
 def check(kind: str, name: str, value: Any) -> None:
