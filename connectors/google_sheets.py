@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from pydantic import Field, SecretStr, field_validator
@@ -58,6 +59,8 @@ FORMULA = "=+-@\t\r\n"
 """What makes a spreadsheet program take a text for a formula: Excel, when the sheet is exported."""
 PLAIN = re.compile(r"[+-]\d[\d ().,-]*")
 """A phone number or an amount, which begins like a formula and is none."""
+ROW = re.compile(r"![A-Z]+(\d+)")
+"""The first row of a range."""
 
 Cell = str | int | bool | None
 
@@ -182,13 +185,17 @@ class GoogleSheets(Connector):
         """Append a row behind the table that begins in A1. null leaves a cell as it is: the merchant's formulas."""
         row = [key, *(columns.get(place) for place in range(1, max(columns, default=0) + 1))]
         query = {"valueInputOption": "RAW", "insertDataOption": "INSERT_ROWS"}
+        # gspread's values_append leaves a slash in a sheet's title as it is (6.2, 2026-11).
+        path = (
+            f"/v4/spreadsheets/{self.settings.spreadsheet_id}/values/{quote(at(sheet, 'A1'), safe='')}:append"
+        )
         answer = self.ask(
             client,
-            lambda sheets: sheets.values_append(
-                self.settings.spreadsheet_id, at(sheet, "A1"), query, {"values": [row]}
-            ),
+            lambda sheets: sheets.request("post", HOST + path, params=query, json={"values": [row]}),
         )
-        return Receipt(text_at(answer, "updates", "updatedRange"))
+        updated = text_at(answer, "updates", "updatedRange")  # Members!A7:E7
+        found = ROW.search(updated)
+        return Receipt(at(sheet, f"A{found[1]}") if found else updated)
 
     def read(self, client: Client, sheet: str, key_header: str) -> tuple[list[str], list[str]]:
         """Return a sheet's headers, and its first column below them.

@@ -382,6 +382,8 @@ def refusal(response: Response, now: datetime) -> TryLater | Rejected:
     except Malformed:
         error = None
     code, said = text_at(error, "errorCode"), text_at(error, "message")
+    if code == "REQUEST_LIMIT_EXCEEDED" and "Concurrent" in said:  # one code for two limits (2026-11)
+        return TryLater(f"Salesforce: too many long calls of the org at once: {said}")
     if code == "REQUEST_LIMIT_EXCEEDED":
         return TryLater("Salesforce: the org's calls of 24 hours are used up", LIMIT_PAUSE_S)
     if response.status == 300:

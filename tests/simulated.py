@@ -28,6 +28,7 @@ class Play:
         wanted: what that must be afterwards, however often the action was tried under one key.
         settings: changes of the connection's settings, made from the platform.
         doubles: why a repeat has a second effect, where the platform offers nothing against that; empty: it has none.
+        pause_s: how long the connector waits by itself at a throttled call, where the platform does not tell.
         partial: a part of the reason with which the action is rejected where the platform accepts it in part; empty:
             the platform does not, for this call.
     """
@@ -40,6 +41,7 @@ class Play:
     given: Callable[[Any], None] = lambda _platform: None
     settings: Callable[[Any], Mapping[str, Any]] = field(default=lambda _platform: {})
     doubles: str = ""
+    pause_s: float | None = None
     partial: str = ""
 
 

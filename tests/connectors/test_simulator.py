@@ -81,7 +81,7 @@ def test_a_throttled_call_waits_as_long_as_the_platform_says(play):
             platform.cause("throttled", after=nth, wait_s=7)
             outcome = act()
             assert isinstance(outcome, TryLater), outcome
-            assert outcome.retry_after_s == (7 if platform.tells_wait else None)
+            assert outcome.retry_after_s == (7 if platform.tells_wait else play.pause_s)
             assert isinstance(act(), Receipt)
             assert play.shows(platform) == play.wanted
 

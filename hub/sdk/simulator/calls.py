@@ -22,7 +22,7 @@ class Call:
 
     Attributes:
         path: without the query.
-        query: its fields, nested as PHP writes them.
+        query: its fields, nested as PHP writes them; one that comes several times is a list.
         data: parsed JSON, or a form's fields nested likewise; None where there was no body.
         status: of the answer; 0 until there is one.
         partial: it is to be accepted in part (see `Platform.partial`).

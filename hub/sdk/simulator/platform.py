@@ -30,6 +30,7 @@ from werkzeug import Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
+from hub.sdk import http
 from hub.sdk.samples import Sample
 from hub.sdk.simulator.calls import Call, Refused, Route, misfits, reply
 from hub.sdk.simulator.clock import Clock
@@ -138,9 +139,13 @@ class Platform:
         """Return several samples as one request."""
         raise NotImplementedError
 
+    def took(self, sample: Sample, answer: http.Response) -> bool:
+        """Tell whether what the hub answered counts as delivered; by default any 2xx."""
+        return 200 <= answer.status < 300
+
     def retries(self, status: int, headers: Mapping[str, str]) -> Sequence[float]:
-        """Return the waits after an answer; status 0 is none. By default all but 2xx is tried again."""
-        return () if 200 <= status < 300 else self.waits_s
+        """Return the waits after an answer that did not count as delivered; status 0 is none."""
+        return self.waits_s
 
     # For routes and tests.
 

@@ -146,7 +146,7 @@ class Sender:
         answer = self._sent(delivery)
         heard = Response(0, {}, b"") if self._drawn(self._habits.lost) else answer
         self.tries.append(Try(delivery.number, delivery.attempt, self._clock.now, heard.status))
-        if 200 <= heard.status < 300:
+        if self._platform.took(delivery.sample, heard):
             if self._drawn(self._habits.duplicates):
                 self._clock.after(AGAIN_S * self._random.random(), lambda: self._once_more(delivery))
             return

@@ -180,10 +180,11 @@ class _Quiet(WSGIRequestHandler):
 def call_of(request: Request) -> Call:
     """Return a request as the platform sees it."""
     body = request.get_data()
+    several = {name: values for name, values in request.args.lists() if len(values) > 1}
     return Call(
         request.method,
         request.path,
-        nested(request.args.to_dict()),
+        {**nested(request.args.to_dict()), **several},
         Headers.from_environ(request.environ),
         body,
         _data(body, request.mimetype),

@@ -80,8 +80,8 @@ class TestContract(ConnectorContract):
     url = URL
     outbound = (
         OutboundCase("upsert_member", MEMBER, [KNOWN, UPDATED], remote_id="'Members'!A4"),
-        OutboundCase("upsert_member", MEMBER, [NEW, appended("Members!A4:D4")], remote_id="Members!A4:D4"),
-        OutboundCase("append_ledger", POSTING, [FRESH, appended("Ledger!A4:C4")], remote_id="Ledger!A4:C4"),
+        OutboundCase("upsert_member", MEMBER, [NEW, appended("Members!A4:D4")], remote_id="'Members'!A4"),
+        OutboundCase("append_ledger", POSTING, [FRESH, appended("Ledger!A4:C4")], remote_id="'Ledger'!A4"),
     )
 
     def connector_at(self, base_url):
@@ -231,10 +231,16 @@ def test_an_unknown_member_gets_a_row_that_leaves_the_merchants_columns_alone(sh
     assert faults(shared, "google-sheets", platform.calls) == []
 
 
+def test_a_slash_in_a_sheets_title_is_no_part_of_the_path():
+    answers = [columns(MEMBERS, []), appended("'Points 10/26'!A2:D2")]
+    _, platform = write(MEMBER, *answers, members_sheet="Points 10/26")
+    assert "/values/%27Points%2010%2F26%27%21A1:append?" in platform.calls[-1].path
+
+
 def test_an_empty_sheet_has_headers_only():
     answer = reply({"spreadsheetId": SHEET, "updates": {"updatedRange": "Members!A2:D2"}})  # no tableRange
     receipt, platform = write(MEMBER, columns(MEMBERS, []), answer)
-    assert receipt.remote_id == "Members!A2:D2"
+    assert receipt.remote_id == "'Members'!A2"
     assert json.loads(platform.calls[-1].body)["values"][0][0] == "m-7"
 
 
@@ -327,7 +333,7 @@ def test_a_posting_whose_first_try_never_arrived_is_added_by_the_second():
         write(POSTING, FRESH, Reply(503))
     receipt, retry = write(POSTING, FRESH, appended("Ledger!A4:C4"))
     assert len(retry.writes()) == 1
-    assert receipt.remote_id == "Ledger!A4:C4"
+    assert receipt.remote_id == "'Ledger'!A4"
 
 
 class Short(HastyAdapter):
@@ -497,7 +503,7 @@ def test_answers_as_google_gives_them_are_understood(shared):
     folder = shared / "payloads/google-sheets"
     answer = json.loads((folder / "api_values_append.json").read_bytes())["response"]["body"]
     receipt, _ = write(POSTING, FRESH, reply(answer))
-    assert receipt.remote_id == "Sheet1!A1:J1"
+    assert receipt.remote_id == "'Ledger'!A1"
     denied = json.loads((folder / "api_error_403.json").read_bytes())["response"]
     with pytest.raises(Rejected, match="The caller does not have permission"):
         write(POSTING, reply(denied["body"], denied["status"]))

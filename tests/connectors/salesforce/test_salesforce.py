@@ -366,7 +366,13 @@ def no(status: int, code: str, said: str = "no", **headers: str) -> Reply:
     ("reply", "outcome", "says", "wait_s"),
     [
         (no(400, "UNABLE_TO_LOCK_ROW"), TryLater, "UNABLE_TO_LOCK_ROW", None),
-        (no(403, "REQUEST_LIMIT_EXCEEDED"), TryLater, "24 hours", 3600),
+        (no(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."), TryLater, "24 hours", 3600),
+        (
+            no(403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded."),
+            TryLater,
+            "at once",
+            None,
+        ),
         (no(503, "SERVER_UNAVAILABLE"), TryLater, "SERVER_UNAVAILABLE", None),
         (no(420, "EDGE_COMMUNICATION_FAILURE"), TryLater, "EDGE", None),
         (Reply(503, {"Retry-After": "9"}, b"<html>maintenance</html>"), TryLater, "503", 9),
