@@ -8,6 +8,8 @@ import pytest
 
 from connectors.freshdesk import Freshdesk, UpdateContact
 from connectors.gorgias import Gorgias, UpdateCustomer
+from connectors.intercom import Intercom
+from connectors.intercom import UpdateContact as Attributes
 from connectors.zendesk import UpdateUser, Zendesk
 from hub.sdk import Headers, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.simulator import Simulator
@@ -72,6 +74,20 @@ def test_zendesk_reads_a_tickets_requester(sim):
             connector.fetch(event, client)
 
 
+def test_intercom_reads_a_tickets_contact(sim):
+    chat, told = sim["intercom"], {"person": {"id": "671e", "email": ""}}
+    event = SourceEvent(id="e", type="ticket.closed", at=EPOCH, payload=told, notification=True)
+    connector = sim.connector(Intercom)
+    with lent(chat) as client:
+        assert connector.fetch(event, client) == told  # merged or deleted since
+        chat.add_contact("671e", email="ida@example.com")
+        assert connector.fetch(event, client)["person"]["email"] == "ida@example.com"
+        chat.cause("throttled", wait_s=9)
+        with pytest.raises(TryLater) as busy:
+            connector.fetch(event, client)
+    assert busy.value.retry_after_s == 9
+
+
 def test_freshdesk_lists_what_was_resolved_page_by_page(sim):
     for number in range(1, 131):
         at = hours_ago(sim, 30 if number == 7 else 3)
@@ -91,6 +107,9 @@ def test_a_field_that_nobody_made_is_named(sim):
     del sim["zendesk"].records["user_fields"]["loyalty_tier"]
     sim["freshdesk"].add_contact("88", "ida@example.com")
     del sim["freshdesk"].records["contact_fields"]["loyalty_tier"]
+    sim["intercom"].add_contact("671e")
+    unknown = Attributes(member="m1", contact_id="671e", attributes={"loyalty_teir": "gold"})
+    assert "loyalty_teir" in refused(sim, Intercom, "update_contact", unknown)
     assert "loyalty_tier" in refused(sim, Zendesk, "update_user", UpdateUser(user="77", points=1))
     assert "loyalty_tier" in refused(sim, Freshdesk, "update_contact", UpdateContact(contact="88", points=1))
 
