@@ -1,4 +1,4 @@
-"""What connectors read of the played help desks, and what they refuse to take for success."""
+"""What connectors read of the played help desks and chats, and what they refuse to take for success."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from connectors.freshdesk import Freshdesk, UpdateContact
 from connectors.gorgias import Gorgias, UpdateCustomer
 from connectors.intercom import Intercom
 from connectors.intercom import UpdateContact as Attributes
+from connectors.slack import Message, Reply, Slack
 from connectors.zendesk import UpdateUser, Zendesk
 from hub.sdk import Headers, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.simulator import Simulator
@@ -123,3 +124,28 @@ def test_somebody_who_is_not_there_is_rejected(sim, who):
 def test_a_contact_that_was_deleted_is_rejected(sim):
     sim["freshdesk"].add_contact("88", "ida@example.com", deleted=True)
     assert "deleted" in refused(sim, Freshdesk, "update_contact", UpdateContact(contact="88", points=1))
+
+
+@pytest.mark.parametrize(
+    ("state", "next_step"),
+    [
+        ({}, "invite the app"),
+        ({"C1": {"member": False}}, "invite the app"),
+        ({"C1": {"archived": True}}, "choose another"),
+    ],
+)
+def test_a_channel_that_cannot_be_posted_to_is_told_with_the_next_step(sim, state, next_step):
+    for key, each in state.items():
+        sim["slack"].add_channel(key, "team", **each)
+    assert next_step in refused(sim, Slack, "post_message", Message(text="Hi", channel="team"))
+
+
+def test_a_command_is_answered_five_times_within_half_an_hour(sim):
+    slack, desk = sim["slack"], sim.connector(Slack)
+    address, late = slack.answer_at("1"), slack.answer_at("2")
+    with lent(slack) as client:
+        for nth in range(5):
+            desk.perform("respond", Reply(url=address, text=f"{nth}"), client)
+    assert "used up" in refused(sim, Slack, "respond", Reply(url=address, text="6"))
+    sim.clock.advance(31 * 60)
+    assert "expired" in refused(sim, Slack, "respond", Reply(url=late, text="1"))
