@@ -10,6 +10,7 @@ from connectors.freshdesk import Freshdesk, UpdateContact
 from connectors.gorgias import Gorgias, UpdateCustomer
 from connectors.intercom import Intercom
 from connectors.intercom import UpdateContact as Attributes
+from connectors.sendgrid import SendGrid, SendMail
 from connectors.slack import Message, Reply, Slack
 from connectors.zendesk import UpdateUser, Zendesk
 from hub.sdk import Headers, Rejected, SourceEvent, TryLater, Webhook
@@ -149,3 +150,28 @@ def test_a_command_is_answered_five_times_within_half_an_hour(sim):
     assert "used up" in refused(sim, Slack, "respond", Reply(url=address, text="6"))
     sim.clock.advance(31 * 60)
     assert "expired" in refused(sim, Slack, "respond", Reply(url=late, text="1"))
+
+
+def test_sendgrid_checks_a_mail_in_the_sandbox_and_sends_none(sim):
+    mail, post = SendMail(to="ida@example.com", template=f"d-{'0' * 32}"), sim["sendgrid"]
+    with lent(post) as client:
+        receipt = sim.connector(SendGrid, sandbox=True).perform("send_mail", mail, client)
+        assert (receipt.remote_id, post.records["mails"]) == ("", {})
+    post.records["senders"].clear()
+    assert "verified sender" in refused(sim, SendGrid, "send_mail", mail)
+
+
+def test_sendgrid_keeps_what_the_merchant_switched_on(sim):
+    post, connector, url = (
+        sim["sendgrid"],
+        sim.connector(SendGrid),
+        "https://points.example.com/webhooks/post",
+    )
+    with lent(post) as client:
+        [step] = connector.subscribe(url, client)
+        assert "public-key" in step.run()
+        [hook] = post.records["webhooks"].values()
+        hook.update(bounce=False, processed=True, friendly_name="Points")
+        [step] = connector.subscribe(url, client)
+        assert step.run()
+    assert (hook["bounce"], hook["processed"], hook["friendly_name"]) == (True, True, "Points")
