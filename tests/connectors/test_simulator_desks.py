@@ -12,6 +12,7 @@ from connectors.intercom import Intercom
 from connectors.intercom import UpdateContact as Attributes
 from connectors.sendgrid import SendGrid, SendMail
 from connectors.slack import Message, Reply, Slack
+from connectors.standard_webhooks import Send, StandardWebhooks
 from connectors.zendesk import UpdateUser, Zendesk
 from hub.sdk import Headers, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.simulator import Simulator
@@ -175,3 +176,8 @@ def test_sendgrid_keeps_what_the_merchant_switched_on(sim):
         [step] = connector.subscribe(url, client)
         assert step.run()
     assert (hook["bounce"], hook["processed"], hook["friendly_name"]) == (True, True, "Points")
+
+
+def test_an_endpoint_that_is_gone_is_rejected(sim):
+    sim["standard_webhooks"].records["gone"]["since"] = "today"
+    assert "gone" in refused(sim, StandardWebhooks, "send", Send(type="points.changed", data={}))
