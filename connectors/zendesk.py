@@ -262,17 +262,30 @@ class Zendesk(Connector):
     # Writing.
 
     def update_user(self, params: UpdateUser, client: Client) -> Receipt:
-        """Set our user fields; the others stay."""
+        """Set our user fields; the others stay, and so does the name of somebody who is there."""
         fields = {self.settings.points_field: params.points, self.settings.tier_field: params.tier}
         fields.pop("", None)
-        if "@" in params.user:
+        by_email = "@" in params.user
+        there = self._find(params.user, client) if by_email else params.user
+        if there or not by_email:
+            user, method, path = {}, "PUT", f"/api/v2/users/{number(there)}"
+        else:
             # Without skip_verify_email a new user is sent a mail.
             user = {"email": params.user, "name": params.name or params.user, "skip_verify_email": True}
             method, path = "POST", "/api/v2/users/create_or_update"
-        else:
-            user, method, path = {}, "PUT", f"/api/v2/users/{number(params.user)}"
-        answer = self._call(client, method, path, {"user": {**user, "user_fields": fields}})
-        return Receipt(id_at(answer.object(), "user", "id"))
+        answer = self._call(client, method, path, {"user": {**user, "user_fields": fields}}).object()
+        shown = dig(answer, "user", "user_fields")
+        if isinstance(shown, dict) and (missing := sorted(fields.keys() - shown.keys())):
+            # Zendesk passes over them and answers 200.
+            raise Rejected(f"Zendesk has no user field {missing[0]}: make it under People > Configuration")
+        return Receipt(id_at(answer, "user", "id"))
+
+    def _find(self, email: str, client: Client) -> str:
+        """Return the number of the user with an address, empty where there is none: the search finds others too."""
+        query = {"query": f'email:"{email}"'}
+        found = self._call(client, "GET", "/api/v2/users/search", query=query).object()
+        same = (each for each in list_at(found, "users") if text_at(each, "email").lower() == email.lower())
+        return id_at(next(same, None), "id")
 
     def add_note(self, params: AddNote, client: Client) -> Receipt:
         """Add a private comment that ends in the delivery's key, by which a repeat finds it."""
@@ -285,8 +298,9 @@ class Zendesk(Connector):
         ticket: dict[str, Any] = {"comment": {"body": body, "public": False}}
         if params.tag:
             ticket["additional_tags"] = [params.tag]  # `tags` would take all others off
-        answer = self._call(client, "PUT", path, {"ticket": ticket}).object()
-        return Receipt(id_at(answer, "audit", "id"))
+        audit = dig(self._call(client, "PUT", path, {"ticket": ticket}).object(), "audit")
+        comments = [each for each in list_at(audit, "events") if text_at(each, "type") == "Comment"]
+        return Receipt(id_at(comments, 0, "id") or id_at(audit, "id"))
 
     # Calls.
 

@@ -23,6 +23,7 @@ class Play:
     """One action.
 
     Attributes:
+        params: of the action, or what makes them from the platform where they name an address of its own.
         given: fills the platform's records before.
         shows: reads from them what the action should change.
         wanted: what that must be afterwards, however often the action was tried under one key.
@@ -35,7 +36,7 @@ class Play:
 
     connector: type[Connector]
     action: str
-    params: Params
+    params: Params | Callable[[Any], Params]
     shows: Callable[[Any], Any]
     wanted: Any
     given: Callable[[Any], None] = lambda _platform: None

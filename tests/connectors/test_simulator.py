@@ -41,11 +41,12 @@ def staged(play: Play) -> Iterator[tuple[Platform, Callable[..., object]]]:
         platform = sim[play.connector.name]
         play.given(platform)
         connector = sim.connector(play.connector, **play.settings(platform))
+        params = play.params(platform) if callable(play.params) else play.params
 
         def act(**options):
             with lent(platform, **options) as client:
                 try:
-                    return connector.perform(play.action, play.params, client)
+                    return connector.perform(play.action, params, client)
                 except (TryLater, Rejected) as outcome:
                     return outcome
 
@@ -99,7 +100,7 @@ def test_refused_credentials_are_renewed_or_named(play):
                 assert play.shows(platform) == play.wanted
             else:
                 assert isinstance(outcome, Rejected), outcome
-                assert outcome.status == platform.unauthorised
+                assert outcome.status == platform.calls[nth].status
                 assert platform.key not in outcome.reason
 
 

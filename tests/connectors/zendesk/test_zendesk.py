@@ -42,7 +42,12 @@ def reply(body: object, status: int = 200, headers: dict[str, str] | None = None
 
 SAVED = reply({"user": {"id": 8447388090495}})
 NO_COMMENTS = reply({"comments": [], "meta": {"has_more": False}})
-NOTED = reply({"ticket": {"id": 4720}, "audit": {"id": 9001}})
+NOBODY = reply({"users": []})
+FOUND = reply({"users": [{"id": 1, "email": "not.ida@example.com"}, {"id": 84, "email": "Ida@example.com"}]})
+COMMENT = {"id": 9001, "type": "Comment"}
+NOTED = reply(
+    {"ticket": {"id": 4720}, "audit": {"id": 9000, "events": [{"id": 1, "type": "Change"}, COMMENT]}}
+)
 
 
 class TestContract(ConnectorContract):
@@ -51,7 +56,7 @@ class TestContract(ConnectorContract):
     url = URL
     outbound = (
         OutboundCase("update_user", IDA, [SAVED], remote_id="8447388090495"),
-        OutboundCase("update_user", UpdateUser(user="ida@example.com", points=120), [SAVED]),
+        OutboundCase("update_user", UpdateUser(user="ida@example.com", points=120), [NOBODY, SAVED]),
         OutboundCase("add_note", NOTE, [NO_COMMENTS, NOTED], remote_id="9001"),
     )
 
@@ -398,26 +403,36 @@ def test_the_probe_tells_who_we_are():
 # Writing.
 
 
+NEW_USER = {"email": "ida@example.com", "name": "Ida", "skip_verify_email": True}
+
+
 @pytest.mark.parametrize(
-    ("user", "call", "more"),
+    ("user", "answers", "call", "more"),
     [
-        ("8447388090495", ("PUT", "/api/v2/users/8447388090495"), {}),
-        (
-            "ida@example.com",
-            ("POST", "/api/v2/users/create_or_update"),
-            {"email": "ida@example.com", "name": "Ida", "skip_verify_email": True},
-        ),
+        ("8447388090495", [SAVED], ("PUT", "/api/v2/users/8447388090495"), {}),
+        ("ida@example.com", [FOUND, SAVED], ("PUT", "/api/v2/users/84"), {}),
+        ("ida@example.com", [NOBODY, SAVED], ("POST", "/api/v2/users/create_or_update"), NEW_USER),
     ],
 )
-def test_points_and_tier_are_written_into_the_users_fields(user, call, more, shared):
+def test_points_and_tier_are_written_into_the_users_fields(user, answers, call, more, shared):
+    """The name is for somebody new: whoever is there keeps theirs."""
     params = UpdateUser(user=user, points=120, tier="gold", name="Ida")
-    receipt, calls = run([SAVED], lambda desk, client: desk.perform("update_user", params, client))
+    receipt, calls = run(answers, lambda desk, client: desk.perform("update_user", params, client))
     assert receipt.remote_id == "8447388090495"
-    assert (calls[0].method, calls[0].path) == call
-    assert json.loads(calls[0].body) == {
+    assert (calls[-1].method, calls[-1].path) == call
+    assert [query_of(each) for each in calls[:-1]] == [{"query": [f'email:"{user}"']}] * (len(answers) - 1)
+    assert json.loads(calls[-1].body) == {
         "user": {**more, "user_fields": {"loyalty_points": 120, "loyalty_tier": "gold"}}
     }
     assert faults(shared, "zendesk", calls) == []
+
+
+def test_a_field_that_nobody_made_is_named():
+    """Zendesk answers 200 and passes over it."""
+    saved = reply({"user": {"id": 84, "user_fields": {"loyalty_points": 120, "plan": None}}})
+    outcome, _ = run([saved], lambda desk, client: desk.perform("update_user", IDA, client))
+    assert isinstance(outcome, Rejected)
+    assert "loyalty_tier" in outcome.reason
 
 
 def test_a_field_can_be_left_out():
