@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.report import Report
 
-ALL = ("ingest", "pipeline", "ledger", "idle", "crash")
+ALL = ("ingest", "pipeline", "ledger", "simulate", "idle", "crash")
 
 
 def main(arguments: list[str]) -> int:
