@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.report import Report
 
-ALL = ("ingest", "pipeline", "ledger", "api", "idle", "crash")
+ALL = ("ingest", "pipeline", "ledger", "simulate", "api", "idle", "crash")
 SIZED = ("ledger", "api")
 
 

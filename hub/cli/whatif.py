@@ -111,8 +111,10 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Live the whole past again from empty accounts, in memory; exit 1 when anything comes out differently."""
+    from hub.running import spare_the_collector
     from hub.whatif import prove
 
+    spare_the_collector()
     del verify  # there is nothing else to be done with it
     with opened(config) as hub, _bar("events", quiet=as_json) as progress:
         proof = prove(hub.database, now=now(), members=_named(hub, member or []), progress=progress)
@@ -244,8 +246,10 @@ def _simulate(
     *,
     quiet: bool,
 ) -> Result:
+    from hub.running import spare_the_collector
     from hub.whatif import simulate as run
 
+    spare_the_collector()
     with _bar("events", quiet=quiet) as progress:
         return run(
             hub.database,

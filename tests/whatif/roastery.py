@@ -92,7 +92,11 @@ rewards:
 
 
 class Roastery:
-    """A hub whose days go by."""
+    """A hub whose days go by.
+
+    Attributes:
+        done: what was done when: send, play (send and work), sweep.
+    """
 
     def __init__(self, folder: Path, database: str, program: str = PROGRAM) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +109,7 @@ class Roastery:
         self.clock = self.bench.clock
         self.database = self.hub.database
         self._told = 0
+        self.done: list[tuple[str, datetime]] = []
 
     def go(self, days: float = 1.0) -> None:
         """Let time pass, with everything that comes by itself."""
@@ -115,6 +120,7 @@ class Roastery:
             self.sweep()
 
     def sweep(self) -> None:
+        self.done.append(("sweep", self.clock()))
         while come_round(self.hub):
             pass
         while housekeeping.end_rewards(self.hub):
@@ -125,6 +131,7 @@ class Roastery:
         self, type_: str, data: dict[str, Any], *, work: bool = True, at: datetime | None = None
     ) -> None:
         values = {"type": type_, "timestamp": (at or self.clock()).isoformat(), "data": data}
+        self.done.append(("play" if work else "send", self.clock()))
         (self.bench.play if work else self.bench.send)("app", "member.created", values)
 
     def join(self, who: str, **attributes: str) -> str:
