@@ -24,7 +24,7 @@ from hub.members.activity import Told
 from hub.members.proposals import Evidence
 from hub.people import Wish
 from hub.referrals import Claimed, Referrals
-from hub.rewards import Rewards, Scope, gone, redemptions
+from hub.rewards import Rewards, Scope, gone, redemptions, vouchers
 from hub.rules import Key, Left, Money, Priced, Program, Tried, Used, amounts_of, refunds
 from hub.rules.amounts import half_up
 from hub.rules.referrals import FRIEND, REFERRER
@@ -38,6 +38,7 @@ from hub.sdk.events import (
     MemberErased,
     MemberMerged,
     MemberRef,
+    MessageDelivered,
     PurchaseCancelled,
     PurchasePaid,
     PurchaseRefunded,
@@ -71,6 +72,7 @@ class Step:
         birthdays: of members, as they are told: (month and day, year or None).
         merged: (gone, kept) of merges; what else they had follows once all is written.
         erasures: wishes that somebody be erased.
+        sent: codes by the messages that brought them: (connection, the platform's id).
     """
 
     programs: Programs
@@ -89,6 +91,7 @@ class Step:
     birthdays: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     merged: list[tuple[str, str]] = field(default_factory=list)
     erasures: list[Wish] = field(default_factory=list)
+    sent: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.approvals = Approvals(self.book.connection, self.book.now, {})
@@ -372,13 +375,28 @@ def referred(programs: Programs, entries: list[Entry]) -> tuple[set[str], set[st
     return friends, codes - {""}
 
 
-def wanted(entries: list[Entry], facts: Facts, decided: Iterable[str] = ()) -> Scope:
+def messages(entries: list[Entry]) -> set[tuple[str, str]]:
+    """Return the messages whose fate these events tell of: (connection, the platform's id)."""
+    return {_message(entry) for entry in entries if event_of(entry).name in SEEN}
+
+
+def _message(entry: Entry) -> tuple[str, str]:
+    return entry.connection, cast("MessageDelivered", entry.canonical).message.id
+
+
+def wanted(
+    entries: list[Entry],
+    facts: Facts,
+    decided: Iterable[str] = (),
+    sent: Mapping[tuple[str, str], list[str]] | None = None,
+) -> Scope:
     """Return which rewards these events may touch: those asked for, and those paid for on orders that go back.
 
     Args:
         entries: the events.
         facts: open for their names.
         decided: redemptions that some of them agree to, or not.
+        sent: codes by the messages that brought them.
     """
     requests = set()
     orders: dict[str, frozenset[str]] = {}
@@ -389,7 +407,8 @@ def wanted(entries: list[Entry], facts: Facts, decided: Iterable[str] = ()) -> S
         elif event.name in TAKES_BACK:
             for name in _order(entry, facts):
                 orders[name] = orders.get(name, frozenset()) | {event.fact}
-    return Scope(requests=frozenset(requests), redemptions=frozenset(decided), orders=orders)
+    codes = frozenset(code for each in (sent or {}).values() for code in each)
+    return Scope(requests=frozenset(requests), redemptions=frozenset(decided), codes=codes, orders=orders)
 
 
 def sold(entries: list[Entry], wanted: Scope) -> dict[str, Money]:
@@ -766,6 +785,21 @@ def _redeem(step: Step, entry: Entry) -> None:
     step.learn(entry, event.fact)
 
 
+def _seen(step: Step, entry: Entry) -> None:
+    """A message reached somebody, or was looked at; so was the voucher in it. Some programmes also earn on it."""
+    event = cast("MessageDelivered", entry.canonical)
+    for code in step.sent.get(_message(entry), ()):
+        SEEN[event.name](step.rewards, code, channel=event.message.channel, cause=entry)
+    _earn(step, entry)
+
+
+SEEN = {
+    "message.delivered": vouchers.deliver,
+    "message.opened": vouchers.view,
+    "message.clicked": vouchers.view,
+}
+
+
 # --- people ------------------------------------------------------------------------------------------------
 
 
@@ -898,6 +932,7 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "command.received": _note,
     "approval.decided": _decide,
     "redemption.requested": _redeem,
+    **dict.fromkeys(SEEN, _seen),
 }
 """Every other event earns what the programme's rules give for it."""
 

@@ -148,7 +148,8 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     facts = Facts.open(tx, [name for entry in live for name in effects.names(entry)])
     approvals = Approvals.open(tx, effects.decisions(live), now=now, roles=hub.config.file.roles)
     origins = effects.origins(hub.programs, live, facts)
-    wanted = effects.wanted(live, facts, approvals.redemptions)
+    sent = rewards.reading.sent(tx, effects.messages(live))
+    wanted = effects.wanted(live, facts, approvals.redemptions, sent)
     needs = rewards.look(tx, wanted)
     referrals = Referrals.open(tx, *effects.referred(hub.programs, live), now=now)
     members = effects.members(directory, live) | needs.members | referrals.referrers | approvals.members
@@ -171,6 +172,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     step.approvals = approvals
     step.prepare(live, members)
     step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
+    step.sent = sent
     step.rewards.ask = partial(ask_for, approvals)
     step.rewards.orders.tell(effects.sold(live, wanted))
     for entry in live:

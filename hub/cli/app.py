@@ -22,7 +22,9 @@ from hub.cli import (
     reports,
     rewards,
     sending,
+    tasks,
     upkeep,
+    vouchers,
 )
 from hub.cli.common import DEFAULT, AsJson, ConfigPath, say, show
 
@@ -165,8 +167,8 @@ for group, name in (
     (outbox.outbox, "outbox"),
     (people.members, "members"),
     (rewards.rewards, "rewards"),
-    (rewards.vouchers, "vouchers"),
-    (rewards.tasks, "tasks"),
+    (vouchers.vouchers, "vouchers"),
+    (tasks.tasks, "tasks"),
     (approvals.approvals, "approvals"),
     (ledger.ledger, "ledger"),
     (access.tokens, "tokens"),
