@@ -149,10 +149,16 @@ def _deliveries(hub: Hub, directory: Directory, balances: Balances, occasion: Oc
                 member=occasion.member,
                 event=occasion.entry.id if occasion.entry else None,
                 posting=occasion.posted.id if occasion.posted else None,
+                voucher=_brought(occasion.happening),
                 purpose=rule.purpose,
                 channel=rule.channel if rule.purpose else None,
                 created_at=now,
             )
+
+
+def _brought(happening: Happening | None) -> str | None:
+    """Return the voucher that is new by a happening."""
+    return happening.data["id"] if happening and happening.trigger == "voucher.issued" else None
 
 
 def _about(

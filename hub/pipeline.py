@@ -154,7 +154,8 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     facts = Facts.open(tx, [name for entry in live for name in touched.names(entry)])
     approvals = Approvals.open(tx, touched.decisions(live), now=now, roles=hub.config.file.roles)
     origins = touched.origins(hub.programs, live, facts)
-    wanted = touched.wanted(live, facts, approvals.redemptions)
+    sent = rewards.reading.sent(tx, touched.messages(live))
+    wanted = touched.wanted(live, facts, approvals.redemptions, sent)
     needs = rewards.look(tx, wanted)
     referrals = Referrals.open(tx, *touched.referred(hub.programs, live), now=now)
     members = touched.members(directory, live) | needs.members | referrals.referrers | approvals.members
@@ -177,6 +178,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     step.approvals = approvals
     step.prepare(live, members)
     step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
+    step.sent = sent
     step.rewards.ask = partial(ask_for, approvals)
     step.rewards.orders.tell(touched.sold(live, wanted))
     for entry in live:

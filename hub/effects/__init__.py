@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hub.effects.asking import decide_approval, note, redeem
+from hub.effects.asking import SEEN, decide_approval, note, redeem, see
 from hub.effects.earning import earn
 from hub.effects.people import consent, erase, identify, merge, profile
 from hub.effects.returning import cancel, refund, reinstate, reopen, win
@@ -47,5 +47,6 @@ EFFECTS: Mapping[str, Callable[[Step, Entry], None]] = {
     "command.received": note,
     "approval.decided": decide_approval,
     "redemption.requested": redeem,
+    **dict.fromkeys(SEEN, see),
 }
 """Every other event earns what the programme's rules give for it."""

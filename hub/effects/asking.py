@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import cast
 
 from hub.approvals import Refused, decide
+from hub.effects.earning import earn
 from hub.effects.step import Step
+from hub.effects.touched import SEEING, message_of
 from hub.journal import Entry
-from hub.rewards import redemptions
+from hub.rewards import redemptions, vouchers
 from hub.sdk.events import (
     ApprovalDecided,
+    MessageDelivered,
     RedemptionRequested,
 )
 
@@ -45,6 +48,17 @@ def redeem(step: Step, entry: Entry) -> None:
     elif done.role:
         entry.reason = f"waits for a {done.role}"
     step.learn(entry, event.fact)
+
+
+def see(step: Step, entry: Entry) -> None:
+    """A message reached somebody, or was looked at; so was the voucher in it. Some programmes also earn on it."""
+    event = cast("MessageDelivered", entry.canonical)
+    for code in step.sent.get(message_of(entry), ()):
+        SEEN[event.name](step.rewards, code, channel=event.message.channel, cause=entry)
+    earn(step, entry)
+
+
+SEEN = dict(zip(SEEING, (vouchers.deliver, vouchers.view, vouchers.view), strict=True))
 
 
 def decide_approval(step: Step, entry: Entry) -> None:

@@ -46,6 +46,7 @@ class Step:
         birthdays: of members, as they are told: (month and day, year or None).
         merged: (gone, kept) of merges; what else they had follows once all is written.
         erasures: wishes that somebody be erased.
+        sent: codes by the messages that brought them: (connection, the platform's id).
     """
 
     programs: Programs
@@ -64,6 +65,7 @@ class Step:
     birthdays: dict[str, tuple[str, int | None]] = field(default_factory=dict)
     merged: list[tuple[str, str]] = field(default_factory=list)
     erasures: list[Wish] = field(default_factory=list)
+    sent: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.approvals = Approvals(self.book.connection, self.book.now, {})

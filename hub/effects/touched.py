@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import cast
 
@@ -21,9 +21,13 @@ from hub.sdk.events import (
     Event,
     MemberMerged,
     MemberRef,
+    MessageDelivered,
     RedemptionRequested,
 )
 from hub.versions import Programs
+
+SEEING = ("message.delivered", "message.opened", "message.clicked")
+"""Events that tell that a message was seen, and with it what was in it."""
 
 
 def event_of(entry: Entry) -> Event:
@@ -151,13 +155,28 @@ def referred(programs: Programs, entries: list[Entry]) -> tuple[set[str], set[st
     return friends, codes - {""}
 
 
-def wanted(entries: list[Entry], facts: Facts, decided: Iterable[str] = ()) -> Scope:
+def messages(entries: list[Entry]) -> set[tuple[str, str]]:
+    """Return the messages whose fate these events tell of: (connection, the platform's id)."""
+    return {message_of(entry) for entry in entries if event_of(entry).name in SEEING}
+
+
+def message_of(entry: Entry) -> tuple[str, str]:
+    return entry.connection, cast("MessageDelivered", entry.canonical).message.id
+
+
+def wanted(
+    entries: list[Entry],
+    facts: Facts,
+    decided: Iterable[str] = (),
+    sent: Mapping[tuple[str, str], list[str]] | None = None,
+) -> Scope:
     """Return which rewards these events may touch: those asked for, and those paid for on orders that go back.
 
     Args:
         entries: the events.
         facts: open for their names.
         decided: redemptions that some of them agree to, or not.
+        sent: codes by the messages that brought them.
     """
     requests = set()
     orders: dict[str, frozenset[str]] = {}
@@ -168,7 +187,8 @@ def wanted(entries: list[Entry], facts: Facts, decided: Iterable[str] = ()) -> S
         elif event.name in TAKES_BACK:
             for name in order_of(entry, facts):
                 orders[name] = orders.get(name, frozenset()) | {event.fact}
-    return Scope(requests=frozenset(requests), redemptions=frozenset(decided), orders=orders)
+    codes = frozenset(code for each in (sent or {}).values() for code in each)
+    return Scope(requests=frozenset(requests), redemptions=frozenset(decided), codes=codes, orders=orders)
 
 
 def sold(entries: list[Entry], wanted: Scope) -> dict[str, Money]:

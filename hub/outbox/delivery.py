@@ -24,6 +24,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         dedupe: why there is one of it; a second delivery of the same name is dropped.
         target: the record it overwrites. Of several unsent ones only the newest (highest id) is sent, so those
             who add deliveries for one target must do so in turn: under the member's lock.
+        voucher: that it brings to its member: what the platform tells of the message is told of the voucher.
         purpose, channel: what the member has to agree to, looked at again before each try; None: to nothing.
         failed: why it cannot be made; it is written as a dead letter, for a person to see.
         id: also the idempotency key of every try.
@@ -38,6 +39,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     member: str | None = None
     event: str | None = None
     posting: str | None = None
+    voucher: str | None = None
     purpose: str | None = None
     channel: str | None = None
     failed: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,8 @@ from hub.codes import normal
 from hub.rewards.records import Redemption, Voucher, no_voucher, record
 from hub.rewards.vouchers import Verdict, validate
 from hub.rules.rewards import Reward
-from hub.storage.tables import redemption, redemption_step, task, voucher, voucher_step
+from hub.storage import Lookup
+from hub.storage.tables import outbox, redemption, redemption_step, task, voucher, voucher_step
 
 
 def redemptions(
@@ -50,6 +51,14 @@ def voucher_by(tx: sa.Connection, code: str) -> Voucher | None:
     """Return a voucher by its code, however it is typed, without its history; None: there is none."""
     row = tx.execute(sa.select(voucher).where(voucher.c.code_key == normal(code))).one_or_none()
     return record(Voucher, row) if row else None
+
+
+def sent(tx: sa.Connection, messages: Collection[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+    """Return the codes that messages brought, by (connection, the platform's id of the message); one query at most."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in _SENT(tx, messages):
+        found.setdefault((row.connection, row.remote_id), []).append(row.code)
+    return found
 
 
 def verdict(
@@ -105,3 +114,12 @@ def tasks(
 
 def _without(row: sa.Row[Any], *columns: str) -> Mapping[str, Any]:
     return {name: value for name, value in row._asdict().items() if name not in columns}
+
+
+_SENT = Lookup(
+    sa.select(outbox.c.connection, outbox.c.remote_id, voucher.c.code)
+    .join(voucher, voucher.c.id == outbox.c.voucher)
+    .where(sa.text("outbox.voucher is not null")),  # as the index says it
+    outbox.c.connection,
+    outbox.c.remote_id,
+)

@@ -1030,6 +1030,7 @@ outbox = sa.Table(
     sa.Column("member", Id),
     sa.Column("event", Id),
     sa.Column("posting", Id),
+    sa.Column("voucher", Id, comment="that it brings to its member"),
     sa.Column("purpose", sa.Text, comment="what the member has to agree to; null: nothing"),
     sa.Column("channel", sa.Text, comment="on which channel"),
     sa.Column("created_at", Instant, nullable=False),
@@ -1054,6 +1055,7 @@ outbox = sa.Table(
         where="target is not null and state in ('ready', 'sending')",
     ),
     _partial("outbox_posting", "posting", where="posting is not null"),
+    _partial("outbox_voucher", "connection", "remote_id", where="voucher is not null"),
 )
 
 attempt = sa.Table(
