@@ -46,6 +46,11 @@ crash: install
 	$(BIN)/hub crashtest points
 	$(BIN)/hub crashtest poison
 	$(BIN)/hub crashtest flood
+	$(BIN)/hub crashtest disk
+	$(BIN)/hub crashtest clock
+	$(BIN)/hub crashtest outage
+	$(BIN)/hub crashtest overload
+	$(BIN)/hub crashtest servers
 	$(BIN)/hub crashtest --runs 30 --postgresql $(POSTGRESQL) --broker $(BROKER)
 	$(BIN)/hub crashtest points --postgresql $(POSTGRESQL) --broker $(BROKER)
 

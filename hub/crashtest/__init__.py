@@ -8,7 +8,7 @@
     verdict   compares what was accepted, what was posted and what was told
     trouble   what else may happen: to its servers, its disk, its clock
     outage    a platform that is away, and comes back
-    overload  more than it can take
+    overload  more than it can take; `storm` is the process that sends
     backends  PostgreSQL, RabbitMQ and Redis that may be killed
     control   a hub that answers before it commits: the test is only worth its name if it catches this one
 

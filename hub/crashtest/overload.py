@@ -15,13 +15,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from random import Random
 
 import msgspec
 
 from hub.crashtest.judge import OUT, judge
 from hub.crashtest.sender import Platform
 from hub.crashtest.site import Site, site
+from hub.crashtest.storm import Load, open_files
 
 TIMES = 10
 """How many times the rate at which everything keeps up is offered."""
@@ -35,15 +35,6 @@ DRIBBLERS = 200
 SPARE = 500
 """File descriptors that are left for other things."""
 EVERY_S = 0.25
-
-
-class Load(msgspec.Struct):
-    """What the sending process saw: answers by status, ids that were accepted, refusals without a Retry-After."""
-
-    statuses: dict[str, int]
-    accepted: list[str]
-    impolite: int
-    seconds: float
 
 
 def overload(
@@ -69,7 +60,7 @@ def overload(
     told: dict[str, float] = {}
 
     def hurt(hub: Site, platform: Platform) -> float:
-        _open_files()
+        open_files()
         hub.start()
         hub.web.wait_ready()
         began = time.monotonic()
@@ -119,7 +110,7 @@ def _drain(hub: Site, wanted: int, since: float) -> float:
 
 def _storm(hub: Site, seconds: float, connections: int, seed: int) -> tuple[Load, int]:
     """Let the sending process do its work; return what it saw, and the most memory the hub used meanwhile, in KB."""
-    command = [sys.executable, "-m", "hub.crashtest.overload", str(hub.file), str(hub.web.port), str(seconds), str(connections), str(seed)]  # fmt: skip
+    command = [sys.executable, "-m", "hub.crashtest.storm", str(hub.file), str(hub.web.port), str(seconds), str(connections), str(seed)]  # fmt: skip
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, env=hub.environment)  # noqa: S603 - ourselves
     peak_kb = 0
     try:
@@ -152,67 +143,3 @@ def holding(port: int, idle: int) -> Iterator[None]:
             if number >= idle:
                 line.sendall(b"POST /webhooks/shop HTTP/1.1\r\nHost: shop\r\nX-Slow: ")
         yield
-
-
-def _open_files() -> None:
-    """Let this process and those it starts open as many files as it may."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def send(platform: Platform, port: int, seconds: float, connections: int, seed: int) -> Load:
-    """Send orders on each connection, one after the other, whatever is answered. Refused ones are not sent again."""
-    load, random = Load({}, [], 0, 0.0), Random(seed)
-    lines: dict[int, tuple[socket.socket, str]] = {}
-    began = time.monotonic()
-    with select.epoll() as poll:
-
-        def begin(line: socket.socket) -> None:
-            id_, request = platform.request(random)
-            lines[line.fileno()] = line, id_
-            line.sendall(request)
-
-        def connect() -> None:
-            line = socket.create_connection(("127.0.0.1", port), 30.0)
-            poll.register(line, select.EPOLLIN)
-            begin(line)
-
-        for _ in range(connections):
-            connect()
-        while lines and time.monotonic() - began < seconds + 30:
-            for number, _event in poll.poll(1.0):
-                line, id_ = lines.pop(number)
-                answer = b""
-                with suppress(OSError):
-                    answer = line.recv(65536)
-                status = answer[9:12].decode() or "0"
-                load.statuses[status] = load.statuses.get(status, 0) + 1
-                if status == "200":
-                    load.accepted.append(id_)
-                elif status == "503" and b"retry-after" not in answer.lower():
-                    load.impolite += 1
-                if time.monotonic() - began < seconds and answer:
-                    begin(line)
-                else:
-                    poll.unregister(line)
-                    line.close()
-    load.seconds = time.monotonic() - began
-    return load
-
-
-def main(file: Path, port: int, seconds: float, connections: int, seed: int) -> None:
-    """Send, and print what was seen."""
-    import os
-
-    from hub import plugins
-    from hub.config import load_config
-
-    _open_files()
-    config = load_config(file, plugins.load().connectors, os.environ)
-    platform = Platform(config.connections["shop"], port, seed)
-    load = send(platform, port, seconds, connections, seed)
-    sys.stdout.buffer.write(msgspec.json.encode(load))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

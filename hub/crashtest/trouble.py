@@ -21,6 +21,8 @@ from hub.crashtest.site import Site, site
 
 WARM_S = 1.5
 """How long orders flow before something happens."""
+PER_S = 5.0
+"""Orders of each of the sender's threads in a second: a broker may take minutes to come back, where much else runs."""
 LASTS_S = 2.0
 """How long a server stays away."""
 RECOVERS_WITHIN_S = 90.0
@@ -98,7 +100,7 @@ def _hurt_servers(broker: type[Server] | None, names: list[str], seed: int) -> i
                 slowest_s = max(slowest_s, _until_told(hub, name, wrong))
             return slowest_s
 
-        return judge(hub, ", ".join(names) + ":", seed, hurt, wrong=wrong)
+        return judge(hub, ", ".join(names) + ":", seed, hurt, per_s=PER_S, wrong=wrong)
 
 
 def disk(*, seed: int = 1, full_s: float = 3.0) -> int:

@@ -140,8 +140,8 @@ def pending_since(connection: sa.Connection) -> int:
     row = oldest or connection.execute(place.order_by(inbox.c.id.desc()).limit(1)).first()
     if row is None or row.id < FIRST_NUMBER:
         return 0
-    lowest: int = min(row.id, first_number(month_of(row.received_at - _LONG_OVER)))
-    return lowest
+    id_: int = row.id
+    return min(id_, first_number(month_of(row.received_at - _LONG_OVER)))
 
 
 _LONG_OVER = timedelta(days=1)

@@ -20,6 +20,12 @@ from hub.web.front import DRAIN_S, Front
 
 TARGET = "hub.web.serving:create"
 BACKLOG = 1024
+CONNECTIONS = 50_000
+"""Connections at once, where the system allows as many open files. Granian's own limit is BACKLOG: that many connections
+that say nothing kept everybody out (2026-11). What is under way is bounded elsewhere: by the rows that may wait for a
+commit, and by the seconds that a head or a body may take."""
+SPARE_FILES = 512
+"""Open files that are left for everything but connections."""
 
 
 def serve(hub_file: Path, host: str, port: int, *, workers: int = 1, target: str = TARGET) -> None:
@@ -60,6 +66,7 @@ def _settings(host: str, port: int) -> dict[str, Any]:
         "runtime_threads": 1,
         "websockets": False,
         "backlog": BACKLOG,
+        "backpressure": connections_at_once(),
         "log_level": LogLevels.error,
     }
 
@@ -78,6 +85,20 @@ async def _serve_alone(front: Front, settings: dict[str, Any]) -> None:
     await front.drained()
     server.stop()  # type: ignore[no-untyped-call]
     await serving
+
+
+def connections_at_once() -> int:
+    """Return how many connections this process may have, after it has raised its limit of open files as far as it may."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return CONNECTIONS
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = (
+        CONNECTIONS + SPARE_FILES if most == resource.RLIM_INFINITY else min(most, CONNECTIONS + SPARE_FILES)
+    )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return max(files - SPARE_FILES, files // 2)
 
 
 def _loops() -> asyncio.Runner:
