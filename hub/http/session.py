@@ -9,6 +9,7 @@ from typing import Any
 import requests
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ConnectTimeout, InvalidURL, ReadTimeout
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from hub.http.guard import AddressRefused, Guard, guarded_adapter
@@ -70,7 +71,7 @@ class GuardedSession(requests.Session):
         prepared = requests.PreparedRequest()
         prepared.prepare_method(method.upper())
         prepared.prepare_url(url, options.get("params") or {})
-        merged = self.headers.copy()
+        merged = CaseInsensitiveDict({**self.headers})
         merged.update(headers)
         prepared.prepare_headers(merged)
         prepared._cookies = self.cookies  # type: ignore[attr-defined]  # noqa: SLF001 - it is empty
