@@ -1,13 +1,13 @@
 # Every command a newcomer needs. `make demo` is the place to begin.
 PYTHON ?= python3
 VENV := .venv
-# Of `make crash`: a server of each, on which databases and queues may be made.
+# Of `make crash` and `make bench-scale`: a server of each, on which databases and queues may be made.
 POSTGRESQL ?= postgresql://postgres@127.0.0.1:5432/postgres
 BROKER ?= amqp://guest:guest@127.0.0.1:5672//
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check lint docs mutants bench crash clean constraints
+.PHONY: install demo test check lint docs mutants bench bench-scale crash clean constraints
 
 install: $(STAMP)
 
@@ -39,6 +39,10 @@ mutants: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+# N8N=FOLDER measures n8n beside it, which `python -m benchmarks.peers.n8n FOLDER` installs; SIZES='--backlog 100000' ...
+bench-scale: install
+	$(BIN)/python -m benchmarks.scale --postgresql $(POSTGRESQL) --broker $(BROKER) $(if $(N8N),--n8n $(N8N)) $(SIZES)
 
 crash: install
 	$(BIN)/hub crashtest --runs 50

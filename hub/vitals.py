@@ -25,7 +25,7 @@ MOST = 100_000
 """Rows that are counted at most; more are shown as so many."""
 
 Lane = Literal["first", "retry"]
-ZERO: sa.ColumnElement[int] = sa.literal_column("0")  # as the partial indexes say it
+ZERO: sa.ColumnElement[int] = sa.literal_column("0")  # spelt out, as the partial indexes have it
 LANES: Mapping[Lane, sa.ColumnElement[bool]] = {
     "first": outbox.c.attempts == ZERO,
     "retry": outbox.c.attempts > ZERO,

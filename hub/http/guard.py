@@ -29,6 +29,10 @@ GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
 
 
+MOST_HELD = 64 << 10
+"""Bytes of a request that are put together before they are sent."""
+
+
 class AddressRefused(HTTPError):
     """The host is on no address that the hub may call."""
 
@@ -86,9 +90,36 @@ class Guard:
 
 
 class _Checked:
-    """Opens the socket of an urllib3 connection to a checked address."""
+    """An urllib3 connection that opens its socket to a checked address, and sends a request in one piece.
+
+    urllib3 sends head and body apart: two system calls and, beside other threads, two waits for the interpreter's lock.
+    """
 
     guard: ClassVar[Guard]
+    _held: bytearray | None = None
+
+    def request(self, *given: Any, **named: Any) -> None:
+        self._held = bytearray()
+        try:
+            super().request(*given, **named)  # type: ignore[misc]
+            self._send_held()
+        finally:
+            self._held = None
+
+    def send(self, data: Any) -> None:
+        if self._held is not None and isinstance(data, bytes):
+            self._held += data
+            if len(self._held) < MOST_HELD:
+                return
+            data = b""
+        self._send_held()
+        if data:
+            super().send(data)  # type: ignore[misc]
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            super().send(bytes(held))  # type: ignore[misc]
 
     def _new_conn(self) -> socket.socket:
         connection: Any = self

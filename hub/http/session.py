@@ -9,12 +9,15 @@ from typing import Any
 import requests
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import ConnectTimeout, InvalidURL, ReadTimeout
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 
 from hub.http.guard import AddressRefused, Guard, guarded_adapter
 from hub.sdk.http import MAX_RESPONSE, TIMEOUT_S, AnswerTooLarge, Exchange
 
 CHUNK = 64 << 10
+PLAIN = {"params", "data", "headers", "timeout", "allow_redirects", "json"}
+"""What calls say beside method and address."""
 
 
 class GuardedSession(requests.Session):
@@ -55,6 +58,33 @@ class GuardedSession(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Say that there is nowhere to go on to."""
         return None
+
+    def request(self, method: Any, url: Any, *given: Any, **options: Any) -> requests.Response:
+        """As `requests` does, without what our calls have nothing of: it merges settings of a session and cookies.
+
+        That took a fifth of the time of a call (measured 2026-11).
+        """
+        headers = options.get("headers") or {}
+        usual = not given and options.keys() <= PLAIN and None not in headers.values()
+        if not usual or self.auth or self.params or self.cookies or not isinstance(url, str):
+            return super().request(method, url, *given, **options)
+        prepared = requests.PreparedRequest()
+        prepared.prepare_method(method.upper())
+        prepared.prepare_url(url, options.get("params") or {})
+        merged = CaseInsensitiveDict({**self.headers})
+        merged.update(headers)
+        prepared.prepare_headers(merged)
+        prepared._cookies = self.cookies  # type: ignore[attr-defined]  # noqa: SLF001 - it is empty
+        prepared.prepare_body(options.get("data") or {}, None, options.get("json"))
+        prepared.prepare_auth(None, url)
+        prepared.prepare_hooks(self.hooks)
+        return self.send(
+            prepared,
+            timeout=options.get("timeout"),
+            allow_redirects=options.get("allow_redirects", True),
+            verify=self.verify,
+            cert=self.cert,
+        )
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send one request and read its answer.

@@ -16,6 +16,7 @@ from hub.outbox.breaker import Alert, Breaker
 from hub.outbox.claim import Job, expired
 from hub.outbox.schedule import next_wait_s
 from hub.sdk.http import Exchange
+from hub.storage import Many
 from hub.storage.tables import attempt, outbox
 
 LOST = "the worker stopped before it told the outcome"
@@ -85,9 +86,9 @@ def record(
     if not counted:
         return Recorded(dead=[], breakers={})
     rows = [_row(outcome, now, uniform) for outcome in counted]
-    connection.execute(UPDATE, rows)
-    compress = zstandard.ZstdCompressor(level=3).compress
-    connection.execute(sa.insert(attempt), [_attempt(outcome, compress) for outcome in counted])
+    _UPDATE(connection, rows)
+    compress = zstandard.ZstdCompressor(level=1).compress
+    _ATTEMPTS(connection, [_attempt(outcome, compress) for outcome in counted])
     before = breakers.lock(connection, (outcome.job.connection for outcome in counted), now)
     after = _judge(before, counted, now)
     breakers.save(connection, before, after, alert)
@@ -119,17 +120,17 @@ LOCK = (
     .order_by(outbox.c.id)  # so that two recorders cannot wait for each other
     .with_for_update()
 )
-UPDATE = (
-    sa.update(outbox)
-    .where(outbox.c.id == sa.bindparam("key"))
-    .values(
-        {
-            name: sa.bindparam(name)
-            for name in ("state", "attempts", "next_at", "done_at", "remote_id", "reason")
-        }
-    )
-    .values(lease_until=None)
-)
+
+
+def _set(_insert: object) -> sa.Update:
+    names = ("state", "attempts", "next_at", "done_at", "remote_id", "reason")
+    values: dict[str, Any] = {name: sa.bindparam(name, type_=outbox.c[name].type) for name in names}
+    key = sa.bindparam("key", type_=outbox.c.id.type)
+    return sa.update(outbox).where(outbox.c.id == key).values(values | {"lease_until": sa.null()})
+
+
+_UPDATE = Many(_set)
+_ATTEMPTS = Many(lambda insert: insert(attempt))
 
 
 def _row(outcome: Outcome, now: datetime, uniform: Callable[[float, float], float]) -> dict[str, Any]:
