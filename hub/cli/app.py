@@ -13,6 +13,7 @@ from hub import __version__
 from hub.cli import (
     access,
     approvals,
+    backfill,
     events,
     files,
     ledger,
@@ -138,7 +139,7 @@ def doctor(
 
 program.program.command("simulate")(whatif.simulate)
 program.program.command("replay")(whatif.replay)
-program.program.add_typer(whatif.backfill, name="backfill")
+program.program.add_typer(backfill.backfill, name="backfill")
 
 for group, name in (
     (events.inbox, "inbox"),

@@ -6,7 +6,6 @@ import csv
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,9 +16,7 @@ from hub.cli.common import (
     DEFAULT,
     AsJson,
     ConfigPath,
-    Limit,
     Opened,
-    acting,
     ago,
     console,
     json_of,
@@ -30,13 +27,11 @@ from hub.cli.common import (
     plain,
     say,
     show,
-    show_one,
 )
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from hub.backfill import Batch
     from hub.rules import Program
     from hub.whatif import Remapped, Result
 
@@ -62,12 +57,6 @@ OneMember = Annotated[
 ManyMembers = Annotated[
     Path | None, typer.Option("--members", help="Only the members of a file, one on a line.")
 ]
-Batch_ = Annotated[str, typer.Argument(metavar="BATCH", help="Its id, or how it begins.")]
-Actor = Annotated[str, typer.Option("--as", help="Who you are, as hub.yaml's `roles:` has it: staff:ida.")]
-
-backfill = typer.Typer(
-    help="Post what a simulation found, as one batch that can be taken back.", no_args_is_help=True
-)
 
 
 def simulate(
@@ -89,9 +78,9 @@ def simulate(
     one_of(form, FORMATS, "format")
     one_of(part, PARTS, "part")
     with opened(config) as hub:
-        program = _program(hub, file)
-        wanted = [*(member or []), *_references(members)]
-        result = _simulate(hub, program, mapping or [], since, until, wanted, quiet=form != "table")
+        program = program_of(hub, file)
+        wanted = [*(member or []), *references(members)]
+        result = simulated(hub, program, mapping or [], since, until, wanted, quiet=form != "table")
     if out:
         out.write_text(json_of(result) + "\n", encoding="utf-8")
     if form == "json":
@@ -105,18 +94,17 @@ def simulate(
 def replay(
     config: ConfigPath = DEFAULT,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare every member's chain and levels with the ledger.")
-    ] = True,
+        bool, typer.Option("--verify", help="Exit 1 when anything comes out differently.")
+    ] = False,
     member: OneMember = None,
     as_json: AsJson = False,
 ) -> None:
-    """Live the whole past again from empty accounts, in memory; exit 1 when anything comes out differently."""
+    """Live the whole past again from empty accounts, in memory, and compare every chain and level with the ledger."""
     from hub.running import spare_the_collector
     from hub.whatif import prove
 
     spare_the_collector()
-    del verify  # there is nothing else to be done with it
-    with opened(config) as hub, _bar("events", quiet=as_json) as progress:
+    with opened(config) as hub, bar("events", quiet=as_json) as progress:
         proof = prove(hub.database, now=now(), members=_named(hub, member or []), progress=progress)
     rows = [{"member": e.member, "what": e.what, "was": e.was, "became": e.became} for e in proof.unlike]
     show(rows, ["member", "what", "was", "became"], as_json=as_json, empty="everything came out as it was")
@@ -125,118 +113,13 @@ def replay(
             f"{proof.events} events, {proof.postings} postings and {proof.levels} changes of level of {proof.members} member(s)"
         )
         _left_out(proof.set_aside)
-    raise typer.Exit(1 if proof.unlike else 0)
-
-
-@backfill.command("propose")
-def propose(
-    actor: Actor,
-    reason: Annotated[str, typer.Option(help="One of program.yaml's `adjustments: reasons:`.")],
-    from_simulation: Annotated[
-        Path | None, typer.Option("--from-simulation", help="What `hub program simulate --out` kept.")
-    ] = None,
-    file: NewFile = None,
-    mapping: Mappings = None,
-    since: From = "",
-    until: Until = "",
-    member: OneMember = None,
-    members: ManyMembers = None,
-    role: Annotated[str, typer.Option(help="Who may allow it; empty: who may allow adjustments.")] = "",
-    credits_only: Annotated[
-        bool, typer.Option("--credits-only", help="Leave out what would be taken from members.")
-    ] = False,
-    config: ConfigPath = DEFAULT,
-    as_json: AsJson = False,
-) -> None:
-    """Write down what a simulation found as a batch, which somebody else has to allow; nothing is posted yet."""
-    import msgspec
-
-    from hub import backfill as batches
-    from hub.sdk import HubError
-    from hub.whatif import Result
-
-    if from_simulation:
-        try:
-            result = msgspec.json.decode(from_simulation.read_bytes(), type=Result)
-        except (OSError, msgspec.DecodeError) as error:
-            made = "make it with `hub program simulate --out FILE`"
-            raise HubError(f"{from_simulation} is no result of a simulation: {error}; {made}") from error
-    else:
-        with opened(config) as hub:
-            wanted = [*(member or []), *_references(members)]
-            result = _simulate(hub, _program(hub, file), mapping or [], since, until, wanted, quiet=as_json)
-    with acting(config) as hub_:
-        batch = batches.propose(
-            hub_, result, actor=actor, reason=reason, role=role, credits_only=credits_only
-        )
-    _show_batch(batch, as_json=as_json)
-    if not as_json:
-        say(f"look at it with `hub program backfill show {batch.id}`; then a {batch.role} may allow it:")
-        say(f"  hub approvals approve {batch.approval} --as ...")
-
-
-@backfill.command("list")
-def list_batches(config: ConfigPath = DEFAULT, limit: Limit = 50, as_json: AsJson = False) -> None:
-    """List batches, the newest first."""
-    from hub import backfill as batches
-
-    with opened(config) as hub, hub.database.read() as tx:
-        rows = [asdict(each) for each in batches.listed(tx, limit)]
-    columns = ["id", "state", "decided", "maker", "checker", "lines", "credited", "taken", "created_at"]
-    show(rows, columns, as_json=as_json, empty="none was proposed yet")
-
-
-@backfill.command("show")
-def show_batch(
-    batch: Batch_,
-    config: ConfigPath = DEFAULT,
-    after: Annotated[int, typer.Option(help="The number of the last line of the page before.")] = 0,
-    limit: Limit = 50,
-    as_json: AsJson = False,
-) -> None:
-    """Show a batch and its lines."""
-    from hub import backfill as batches
-
-    with opened(config) as hub, hub.database.read() as tx:
-        found = batches.found(tx, batch)
-        rows = [asdict(each) for each in batches.lines_of(tx, found.id, after=after, limit=limit)]
-    if not as_json:
-        _show_batch(found, as_json=False)
-    show(rows, ["n", "member", "wallet", "points", "state", "reason", "posting"], as_json=as_json)
-
-
-@backfill.command("post")
-def post(batch: Batch_, config: ConfigPath = DEFAULT, as_json: AsJson = False) -> None:
-    """Post an approved batch. A run that is cut short is run again; nothing is posted twice."""
-    from hub import backfill as batches
-
-    with acting(config) as hub, _bar("lines", quiet=as_json) as progress:
-        done = batches.post(hub, batch, progress)
-    _show_batch(done, as_json=as_json)
-    raise typer.Exit(0 if done.state == "posted" else 1)
-
-
-@backfill.command("undo")
-def undo(
-    batch: Batch_,
-    actor: Actor,
-    reason: Annotated[str, typer.Option(help="Why, for the members' histories.")],
-    config: ConfigPath = DEFAULT,
-    as_json: AsJson = False,
-) -> None:
-    """Take back what a batch posted, line by line. Lines whose points are spent by now stay; it may be run again."""
-    from hub import backfill as batches
-
-    with acting(config) as hub, _bar("lines", quiet=as_json) as progress:
-        done = batches.undo(hub, batch, actor=actor, reason=reason, progress=progress)
-    _show_batch(done, as_json=as_json)
-    raise typer.Exit(0 if done.state == "undone" else 1)
+    raise typer.Exit(1 if verify and proof.unlike else 0)
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------
 
 
-def _simulate(
+def simulated(
     hub: Opened,
     program: Program,
     mappings: list[Path],
@@ -246,11 +129,12 @@ def _simulate(
     *,
     quiet: bool,
 ) -> Result:
+    """Simulate what the options ask for; see `simulate`."""
     from hub.running import spare_the_collector
     from hub.whatif import simulate as run
 
     spare_the_collector()
-    with _bar("events", quiet=quiet) as progress:
+    with bar("events", quiet=quiet) as progress:
         return run(
             hub.database,
             program,
@@ -263,7 +147,8 @@ def _simulate(
         )
 
 
-def _program(hub: Opened, file: Path | None) -> Program:
+def program_of(hub: Opened, file: Path | None) -> Program:
+    """Return the programme of a file; none: that of hub.yaml."""
     from hub.rules import load_program
 
     return load_program(file or hub.config.program)
@@ -294,7 +179,12 @@ def _named(hub: Opened, references: list[str]) -> list[str]:
         return [member_named(tx, each) for each in references]
 
 
-def _references(file: Path | None) -> list[str]:
+def references(file: Path | None) -> list[str]:
+    """Return the members that a file names, one on a line.
+
+    Raises:
+        HubError: it cannot be read, or names nobody.
+    """
     from hub.sdk import HubError
 
     if file is None:
@@ -323,7 +213,8 @@ def _moment(text: str, zone: ZoneInfo) -> datetime | None:
 
 
 @contextmanager
-def _bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar, and give what moves it: called with what is done and all there is."""
     from rich.progress import Progress
 
     with Progress(console=console(), transient=True, disable=quiet) as progress:
@@ -395,11 +286,3 @@ def _tables(result: Result, top: int) -> None:
 def _left_out(set_aside: dict[str, int]) -> None:
     for why, members in sorted(set_aside.items()):
         say(f"{members} member(s) are left out: {why}", style="yellow")
-
-
-def _show_batch(batch: Batch, *, as_json: bool) -> None:
-    if as_json:
-        say(json_of(batch))
-        return
-    facts = asdict(batch)
-    show_one({name: value for name, value in facts.items() if name != "id"}, title=f"backfill {batch.id}")

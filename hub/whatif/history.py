@@ -61,7 +61,8 @@ class History:
         self._grants = self._read_grants()
         self._roots = self._families()
         sqlite = connection.dialect.name == "sqlite"
-        self._queries = Queries(sqlite, now, until, self._with_families(only))
+        everybody = together is None  # and nobody of them can be left out
+        self._queries = Queries(sqlite, now, until, set() if everybody else self._with_families(only))
 
     def groups(self) -> Iterator[Group]:
         """Yield the members, group by group."""

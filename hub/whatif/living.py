@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from hub import effects
 from hub.effects import touched
 from hub.ledger.draft import Draft
+from hub.sdk.errors import PricingError
 from hub.sdk.events import TAKES_BACK
 from hub.values import Posted
 from hub.whatif.acts import ACTS, Stage, entry_of
@@ -124,7 +127,14 @@ class Living:
         if told.name in LEFT_OUT or not told.data:
             self._lived.silent[told.id] = told.reason
             return
-        entry = entry_of(told)
+        try:
+            entry = entry_of(told)
+        except (
+            PricingError,
+            msgspec.ValidationError,
+        ) as error:  # no version of the hub makes such events any more
+            self._lived.silent[told.id] = str(error)
+            return
         if told.state == "witness":
             event, facts = touched.event_of(entry), self._step.facts
             if name := facts.told([event.fact, *event.same_as]):

@@ -105,7 +105,7 @@ def test_a_mapping_is_tried_too(opened):
 
 
 def test_the_past_can_be_lived_again(opened):  # B39
-    result = opened("program", "replay")
+    result = opened("program", "replay", "--verify")
     assert result.status == 0
     assert "everything came out as it was" in result.out
     assert "2 events, 2 postings and 0 changes of level of 1 member(s)" in result.out

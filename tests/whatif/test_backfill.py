@@ -107,7 +107,7 @@ def test_an_allowed_batch_is_posted_once_with_who_and_why(shop, batch):
 
 
 def test_a_run_that_is_cut_short_goes_on_where_it_was(shop, batch, monkeypatch):
-    monkeypatch.setattr(backfill, "CHUNK", 1)
+    monkeypatch.setattr("hub.backfill.work.CHUNK", 1)
     allow(shop, batch)
 
     def killed(done, _total):
@@ -129,7 +129,7 @@ def test_two_who_post_at_once_post_once(shop, batch):
     backfill.post(shop.hub, batch.id)
     with pytest.MonkeyPatch.context() as patch:
         pages = iter([stale, []])
-        patch.setattr(backfill, "_lines", lambda *_: next(pages))
+        patch.setattr("hub.backfill.work.lines_of", lambda *_, **__: next(pages))
         backfill.post(shop.hub, batch.id)
     assert beans(shop) == BECAME
 

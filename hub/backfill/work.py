@@ -1,18 +1,9 @@
-"""Backfills: what a simulation found, posted as adjustments of many members that stand and fall together.
-
-    proposed ──> approved ──> posted ──> undone
-        │  by another person, with the role
-        └─ rejected by them: it stays as it is
-
-Each line is an adjustment under a key of its own, so a run that is cut short is run again and nothing is posted twice.
-"""
+"""Proposes, posts and takes back batches."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +11,11 @@ import msgspec
 import sqlalchemy as sa
 
 from hub.asking import About, act
+from hub.backfill.records import Batch, CannotBackfill, Line, found, lines_of
 from hub.effects import Step
 from hub.ids import new_id
 from hub.ledger import adjust_key
-from hub.sdk.errors import HubError, InsufficientPoints
+from hub.sdk.errors import InsufficientPoints
 from hub.storage import Many
 from hub.storage.tables import PROGRAMME, approval, backfill, backfill_line, member
 from hub.whatif import Result
@@ -37,60 +29,6 @@ CHUNK = 200
 
 Progress = Callable[[int, int], None]
 """Called now and then with the lines done and the lines in all."""
-
-
-class CannotBackfill(HubError):
-    """A batch cannot be proposed, posted or taken back as things are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One member and wallet of a batch. `points` are credited, or taken when negative."""
-
-    batch: str
-    n: int
-    member: str
-    wallet: str
-    points: int
-    state: str
-    reason: str = ""
-    posting: str | None = None
-    undone_by: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The name of its adjustment."""
-        return f"backfill:{self.batch}:{self.member}:{self.wallet}"
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A batch, with how its lines stand and who allowed it.
-
-    Attributes:
-        program: hash of the version that was tried.
-        until: up to when the past was lived again.
-        checker: who decided; None: nobody yet.
-        decided: requested, applied, rejected or lapsed.
-        counts: state -> lines.
-        credited, taken: points, by what is posted and not undone.
-    """
-
-    id: str
-    state: str
-    program: str
-    until: datetime
-    maker: str
-    reason: str
-    approval: str
-    created_at: datetime
-    role: str
-    decided: str
-    checker: str | None
-    lines: int
-    counts: dict[str, int]
-    credited: int
-    taken: int
 
 
 def propose(
@@ -159,48 +97,6 @@ def show(hub: Hub, batch: str) -> Batch:
         return found(tx, batch)
 
 
-def found(tx: sa.Connection, batch: str) -> Batch:
-    """As `show`, on a connection; `batch` may be the beginning of its id."""
-    ids = list(
-        tx.scalars(sa.select(backfill.c.id).where(sa.cast(backfill.c.id, sa.Text).startswith(batch)).limit(2))
-    )
-    if len(ids) != 1 or not batch:
-        many = "several batches begin" if len(ids) > 1 else "no batch begins"
-        raise CannotBackfill(f"{many} with {batch!r}; `hub program backfill list` names them")
-    columns = [
-        backfill.c[n]
-        for n in ("id", "state", "program", "until", "maker", "reason", "approval", "created_at")
-    ]
-    asked = (approval.c.role, approval.c.state.label("decided"), approval.c.checker, backfill.c.lines)
-    joined = backfill.outerjoin(approval, approval.c.id == backfill.c.approval)
-    row = tx.execute(sa.select(*columns, *asked).select_from(joined).where(backfill.c.id == ids[0])).one()
-    stands = sa.case((backfill_line.c.state == "posted", backfill_line.c.points), else_=0)
-    credited, taken = (sa.func.sum(sa.case((sign, stands), else_=0)) for sign in (stands > 0, stands < 0))
-    sums = sa.select(backfill_line.c.state, sa.func.count(), credited, taken).where(
-        backfill_line.c.batch == ids[0]
-    )
-    counts = tx.execute(sums.group_by(backfill_line.c.state)).all()
-    return Batch(
-        **row._asdict(),
-        counts={each.state: each[1] for each in counts},
-        credited=sum(int(each[2]) for each in counts),
-        taken=sum(int(each[3]) for each in counts),
-    )
-
-
-def listed(tx: sa.Connection, limit: int) -> list[Batch]:
-    """Return batches, the newest first."""
-    return [
-        found(tx, id_)
-        for id_ in tx.scalars(sa.select(backfill.c.id).order_by(backfill.c.id.desc()).limit(limit))
-    ]
-
-
-def lines_of(tx: sa.Connection, batch: str, *, after: int = 0, limit: int = 50) -> list[Line]:
-    """Return a page of a batch's lines, in order."""
-    return _lines(tx, batch, after, limit, ("open", "short", "posted", "undone"))
-
-
 def post(hub: Hub, batch: str, progress: Progress | None = None) -> Batch:
     """Post the lines of an approved batch that are not posted yet; what was short before is tried again.
 
@@ -211,7 +107,7 @@ def post(hub: Hub, batch: str, progress: Progress | None = None) -> Batch:
     if this.state not in ("approved", "posted"):
         waits = f"it takes a {this.role}: `hub approvals approve {this.approval} --as staff:bo`"
         raise CannotBackfill(
-            f"the batch {this.id} is {_stands(this)}" + (f"; {waits}" if this.decided == "requested" else "")
+            f"the batch {this.id} is {this.stands}" + (f"; {waits}" if this.decided == "requested" else "")
         )
     reason = f"{this.reason}; backfill {this.id}, approved by {this.checker}"
 
@@ -251,7 +147,7 @@ def undo(hub: Hub, batch: str, *, actor: str, reason: str, progress: Progress | 
     if not reason.strip():
         raise CannotBackfill("say why it is taken back, with --reason")
     if not this.counts.get("posted"):
-        raise CannotBackfill(f"the batch {this.id} is {_stands(this)}, and nothing of it is posted")
+        raise CannotBackfill(f"the batch {this.id} is {this.stands}, and nothing of it is posted")
     said = f"backfill {this.id} taken back: {reason}"
 
     def line(step: Step, each: Line) -> dict[str, Any]:
@@ -295,7 +191,7 @@ def _go_through(
     total = sum(batch.counts.get(state, 0) for state in states)
     while True:
         with hub.database.read() as tx:
-            lines = _lines(tx, batch.id, after, CHUNK, states)
+            lines = lines_of(tx, batch.id, after=after, limit=CHUNK, states=states)
         if not lines:
             return
         act(
@@ -333,13 +229,6 @@ def _do_all(step: Step, lines: Sequence[Line], do: Do) -> None:
             }
         )  # fmt: skip
     _CHANGE(tx, changed)
-
-
-def _lines(tx: sa.Connection, batch: str, after: int, limit: int, states: Iterable[str]) -> list[Line]:
-    columns = [backfill_line.c[name] for name in Line.__dataclass_fields__]
-    of_batch = sa.select(*columns).where(backfill_line.c.batch == batch, backfill_line.c.n > after)
-    page = of_batch.where(backfill_line.c.state.in_(list(states))).order_by(backfill_line.c.n).limit(limit)
-    return [Line(*row) for row in tx.execute(page)]
 
 
 def _ended(hub: Hub, batch: str, state: str) -> Batch:
@@ -390,10 +279,6 @@ def _amounts(lines: Sequence[Line]) -> str:
         points[line.wallet] += line.points
     said = ", ".join(f"{n:+} {wallet}" for wallet, n in sorted(points.items()))
     return f"{said} for {len({line.member for line in lines})} member(s)"
-
-
-def _stands(batch: Batch) -> str:
-    return f"{batch.state}, and {batch.decided}" if batch.state == "proposed" else batch.state
 
 
 def _row(line: Line) -> dict[str, Any]:
