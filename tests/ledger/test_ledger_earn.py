@@ -49,6 +49,7 @@ def test_a_fact_without_points_leaves_no_trace(shop):
 
 @pytest.mark.parametrize("days_later", [0, 1, 400], ids=["at once", "the next day", "after a year"])
 def test_the_same_event_again_posts_nothing_and_gets_the_first_answer(shop, days_later):
+    """Seen in the wild: a replay of the stored events paid again."""
     at = shop.now
     first = shop.earn("shop:order/1", 40, occurred_at=at)
     shop.later(days_later)

@@ -227,7 +227,7 @@ class History(RuleBasedStateMachine):
 
     def settle(self, of, tell):
         fact = f"shop:change/{next(self.asked)}"
-        keep = {("base", WALLET): self.model.orders[of].should_keep()}
+        keep = {("base", WALLET): self.model.should_keep(of)}
         answers = []
         for _ in range(2):
             with self.shop.book(facts=[fact], origins=[of], members=[]) as book:

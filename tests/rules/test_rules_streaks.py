@@ -33,7 +33,7 @@ def november(*days: int) -> list[str]:
         ("{days: 7}", november(1, 2, 3, 5, 6, 7, 8, 9, 10, 11), [9]),  # a gap on the 4th: it begins anew on the 5th
         ("{days: 7}", november(1, 1, 2, 2, 3, 4, 5, 6, 6, 7, 7), [9]),  # a day counts once
         ("{days: 3}", november(1, 2, 3, 4, 5, 6, 7), [2, 5]),  # the next begins after the one that is complete
-        ("{days: 3}", november(1, 2, 3, 3, 4, 5, 6), [2, 6]),  # a day of a complete one is used up
+        ("{days: 3}", november(1, 2, 3, 4, 5, 3, 6), [2, 6]),  # a day of a complete one is used up
         ("{days: 3}", november(1, 3, 2), [2]),  # told late, and in its place all the same
         ("{days: 3, miss: 1}", november(1, 3, 5), [2]),  # one day may be missed each time ...
         ("{days: 3, miss: 1}", november(1, 4, 5), []),  # ... two may not
