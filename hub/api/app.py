@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from flask import Response, g, request
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
@@ -29,8 +28,6 @@ from hub.sdk import HubError
 
 if TYPE_CHECKING:
     from hub.hub import Hub
-
-log = structlog.get_logger()
 
 
 def create_api(hub: Hub) -> OpenAPI:

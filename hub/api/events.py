@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from hub.api.calling import all_known, claim_key, in_ledger
 from hub.api.fields import PREFIX, Asked, ByKey, dump
 from hub.api.problems import Problem
 from hub.api.routing import Route
-from hub.canonical import API, MOST, TAKEN, Told
+from hub.canonical import API, MOST, TAKEN, Faulty, Told
 from hub.inbox import NotStored, Row
 from hub.journal import FINAL
 from hub.sdk.events import CATALOGUE, CustomEvent, Event
@@ -97,10 +98,10 @@ class EventsIn:
             rows = inbox.get(tx, ids)
         if not rows:
             raise Problem("not_found", f"nothing was told under the key {query.key}")
-        if rows[0].webhook is not None:
-            told = canonical.read(rows[0].webhook.body)
-            return dump(self._receipt(query.key, delivery, told, ids[0]))
-        return dump(self._receipt(query.key, delivery, (), ids[0]))
+        told: Sequence[Told] = ()
+        with suppress(Faulty):  # what was of erased people is gone from it
+            told = canonical.read(rows[0].webhook.body) if rows[0].webhook else ()
+        return dump(self._receipt(query.key, delivery, told, ids[0]))
 
     def take(self, make: Callable[[str], list[Told]]) -> Any:
         """Store the events that `make` makes for the request's key; answer with what became of them so far."""

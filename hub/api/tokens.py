@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
+from typing import Any
 
 import sqlalchemy as sa
 
 from hub.ids import new_id
 from hub.sdk import HubError
+from hub.storage import Lookup
 from hub.storage.tables import api_token
 
 SCOPES = {
@@ -78,7 +80,7 @@ def check(tx: sa.Connection, token: str, now: datetime) -> Token | None:
     prefix, _, secret = rest.partition("_")
     if mark != MARK or not secret or not token.isascii() or not token.isprintable():
         return None
-    row = tx.execute(sa.select(api_token).where(api_token.c.prefix == prefix)).one_or_none()
+    row = next(iter(_BY_PREFIX(tx, [prefix])), None)
     if row is None or not compare_digest(row.digest, _digest(token)):
         return None
     found = _token(row)
@@ -113,7 +115,10 @@ def revoke(tx: sa.Connection, name: str, now: datetime) -> None:
     tx.execute(api_token.update().where(api_token.c.name == name, living).values(revoked_at=now))
 
 
-def _token(row: sa.Row[tuple[object, ...]]) -> Token:
+_BY_PREFIX = Lookup(sa.select(api_token), api_token.c.prefix)
+
+
+def _token(row: Any) -> Token:
     columns = {name: value for name, value in row._asdict().items() if name != "digest"}
     return Token(**columns | {"scopes": frozenset(row.scopes.split())})
 

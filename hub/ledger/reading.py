@@ -58,9 +58,7 @@ class Listed:
 
 def balances(connection: sa.Connection, member: str) -> list[WalletBalance]:
     """Return a member's balance of every wallet they ever had points in."""
-    columns = [balance.c[field] for field in WalletBalance.__dataclass_fields__]
-    query = sa.select(*columns).where(balance.c.member == member).order_by(balance.c.wallet)
-    return [WalletBalance(*row) for row in connection.execute(query)]
+    return [WalletBalance(*row) for row in _WALLETS(connection, [member])]
 
 
 def balances_of(
@@ -76,14 +74,7 @@ def balances_of(
 
 def open_lots(connection: sa.Connection, member: str, limit: int = 50) -> list[OpenLot]:
     """Return lots with points in them, in the order in which they are spent."""
-    columns = [lot.c[field] for field in OpenLot.__dataclass_fields__]
-    query = (
-        sa.select(*columns)
-        .where(lot.c.member == member, sa.text("pending + active + held > 0"))  # as the index says it
-        .order_by(lot.c.wallet, lot.c.expires_at.is_(None), lot.c.expires_at, lot.c.available_at, lot.c.id)
-        .limit(limit)
-    )
-    return [OpenLot(*row) for row in connection.execute(query)]
+    return [OpenLot(*row) for row in _OPEN_LOTS(connection, [member], most=limit)]
 
 
 def last_postings(
@@ -115,6 +106,17 @@ def _listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Listed]:
     return [Listed(**row._asdict(), points=points[row.id]) for row in rows]
 
 
+_WALLETS = Lookup(
+    sa.select(*(balance.c[field] for field in WalletBalance.__dataclass_fields__)).order_by(balance.c.wallet),
+    balance.c.member,
+)
+_OPEN_LOTS = Lookup(
+    sa.select(*(lot.c[field] for field in OpenLot.__dataclass_fields__))
+    .where(sa.text("pending + active + held > 0"))  # as the index says it
+    .order_by(lot.c.wallet, lot.c.expires_at.is_(None), lot.c.expires_at, lot.c.available_at, lot.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer())),
+    lot.c.member,
+)
 _LISTED = [posting.c[field] for field in Listed.__dataclass_fields__ if field != "points"]
 _OF_WALLET = Lookup(
     sa.select(balance.c.member, balance.c.wallet, *(balance.c[bucket] for bucket in OWNED)), balance.c.member
