@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 import toy
 
-from hub import inbox, outbox
+from hub import housekeeping, inbox, outbox
+from hub.doctor import _months
 from hub.ids import new_id
 from hub.inbox import Inbox, Row
 from hub.intake import ClaimIntake
@@ -18,6 +20,8 @@ from hub.storage.migrations import upgrade
 from hub.storage.partitions import after, ensure, first_number, first_uuid, month_of
 from hub.storage.tables import attempt, inbox_body
 from hub.storage.tables import inbox as table
+from tests.helpers import Clock, make_hub, url_of
+from tests.test_doctor import APP
 
 MAY, JUNE, JULY = (2024, 5), (2024, 6), (2024, 7)
 SHOP = toy.connection()
@@ -198,7 +202,7 @@ def test_claims_look_at_the_months_that_may_have_work(postgresql, store):
     assert work_off(postgresql) == ["6"]
 
 
-def test_what_was_there_before_the_cut_stays_and_is_found(_postgresql):  # noqa: PT019 - its value is the server's address
+def test_what_was_there_before_the_cut_stays_and_is_found(_postgresql):  # noqa: PT019 - its address is wanted
     """The migration writes no webhook anew, and takes attempts of this month to it."""
     server = sa.create_engine(_postgresql, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with server.connect() as connection:
@@ -244,3 +248,18 @@ def test_sqlite_has_one_table_and_the_same_statements(sqlite):
     with sqlite.write() as tx:
         assert ensure(tx, day(5)) == partitions.missing(tx, day(5)) == partitions.astray(tx) == []
         assert partitions.over(tx, table, day(7)) == []
+
+
+def test_housekeeping_makes_months_before_they_begin_and_the_doctor_misses_them(postgresql, tmp_path):
+    clock = Clock()
+    clock.now = start(after(month_of(datetime.now(UTC)), 5))
+    bench = make_hub(tmp_path, url_of(postgresql), APP, clock=clock)
+    patient = SimpleNamespace(now=clock())
+    (row,) = _months(patient, postgresql)
+    assert (row.state, row.said[:25]) == ("warn", "months are not there yet:")
+    assert "hub scheduler" in row.fix
+    housekeeping.prune(bench.hub)
+    assert [row.state for row in _months(patient, postgresql)] == ["ok"]
+    with postgresql.read() as tx:
+        assert partitions.missing(tx, clock()) == []
+    bench.hub.close()

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 120.0
 """How long a hub may take from its start to a good answer on /readyz; two seconds, where nothing else runs."""
 STOP_WITHIN_S = 40.0
 """How long it may take to commit what it has taken in and to end."""

@@ -19,7 +19,9 @@ ALIVE_S = 1.0
 STARTING_S = 1.0
 YOUNG = 5
 """Every so manieth hub is killed within STARTING_S of its start, ready or not."""
-REACHED_WITHIN_S = 40.0
+POINTS_PER_S = 5.0
+"""Orders of each of the sender's threads in a second while points are reached: some of them wait for seconds."""
+REACHED_WITHIN_S = 120.0
 """How long a process may take to come to the point at which it dies."""
 OF_COMMANDS = {"mid migration": "db", "mid move": "move", "before move verified": "move"}
 """Points that a command comes to, not a process that serves."""
@@ -81,7 +83,7 @@ def points(*, seed: int = 1, postgresql: str = "", broker: str = "", only: Itera
 
     # Bodies are kept for no time, so that there is something to prune.
     with site(postgresql=postgresql, broker=broker, extra="retention: {bodies: 1 second}\n") as hub:
-        status = judge(hub, f"points {len(serving)} missed {len(missed)}", seed, hurt)
+        status = judge(hub, f"points {len(serving)}", seed, hurt, per_s=POINTS_PER_S)
     for point in missed:
         OUT.print(f"no process came to {point!r}")
     commands = [p for p in wanted if p in OF_COMMANDS and (postgresql or p == "mid migration")]
