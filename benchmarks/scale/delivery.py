@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+import requests
 import sqlalchemy as sa
 
 from benchmarks.report import Report
@@ -17,17 +18,31 @@ from hub.storage.tables import outbox as table
 THREADS = 4
 WITHIN_S = 120.0
 CHUNK = 1000
+PLAIN, PLAIN_CALLS = "plain", 500
 
 
 def measure(report: Report, setting: Setting, deliveries: int) -> None:
     """Deliver to a sink that answers at once; the rate of wall time and, beside a loaded machine, of our own."""
     with sink() as receiver:
+        plain = plainly(receiver)
         wall, own = run(setting, receiver, deliveries)
-        calls = receiver.calls()
+        calls = {key: count for key, count in receiver.calls().items() if key != PLAIN}
     report.add("delivery.rate", wall, "calls/s", ">= 1000")
     report.add("delivery.per_cpu_second", own, "calls")
+    report.add("delivery.plain_per_cpu_second", plain, "calls")
+    report.add("delivery.to_plain", own / plain, "x")
     report.add("delivery.lost", deliveries - len(calls), "calls", "<= 0")
     report.add("delivery.twice", sum(calls.values()) - len(calls), "calls", "<= 0")
+
+
+def plainly(receiver: Sink) -> float:
+    """Return the calls a second of processor time that `requests` makes by itself, in one thread, keeping nothing."""
+    body = b"x" * 200
+    with requests.Session() as session:
+        began = time.process_time()
+        for _ in range(PLAIN_CALLS):
+            session.post(receiver.url, data=body, headers={"webhook-id": PLAIN}).raise_for_status()
+        return PLAIN_CALLS / (time.process_time() - began)
 
 
 def run(setting: Setting, receiver: Sink, deliveries: int) -> tuple[float, float]:
