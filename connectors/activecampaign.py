@@ -232,8 +232,8 @@ class ActiveCampaign(Connector):
     def _all(self, client: Client, path: str, name: str, **query: str) -> Iterator[Any]:
         """Yield the records of a list, page by page."""
         for start in count(step=PAGE):
-            answer = self._call(client, "GET", path, **query, limit=str(PAGE), offset=str(start))
-            page = list_at(answer, name)
+            asked = {**query, "limit": str(PAGE), "offset": str(start)}
+            page = list_at(self._call(client, "GET", path, query=asked), name)
             yield from page
             if len(page) < PAGE:
                 return
@@ -245,8 +245,8 @@ class ActiveCampaign(Connector):
         path: str,
         body: Any = None,
         *,
+        query: Mapping[str, str] | None = None,
         gone_is_fine: bool = False,
-        **query: str,
     ) -> dict[str, Any]:
         """Return an answer's object.
 
@@ -258,7 +258,7 @@ class ActiveCampaign(Connector):
             method,
             f"{self.settings.api_base.rstrip('/')}/api/3/{path}",
             json=body,
-            params=query or None,
+            params=query,
             headers={"Api-Token": self.settings.api_token.get_secret_value(), "Accept": "application/json"},
             accept=tuple(ADVICE),
         )
