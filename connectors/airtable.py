@@ -45,17 +45,18 @@ from hub.sdk import (
     text_at,
 )
 from hub.sdk.signatures import (
+    SCRIPT_SIGNATURE,
+    SCRIPT_TIME,
     check_address,
     check_any,
-    check_hmac,
-    check_timestamp,
+    check_script,
     hmac_digest,
     secret_address,
+    sign_script,
 )
 from hub.sdk.times import EPOCH, read_time
 
 MAC, MAC_PREFIX = "X-Airtable-Content-MAC", "hmac-sha256="
-TIMESTAMP, SIGNATURE, VERSION = "X-Hub-Timestamp", "X-Hub-Signature", "v1="
 PING = {"base", "webhook", "timestamp"}
 FORMS = ["formSubmission", "formPageSubmission"]
 """Where changes come from that are submitted forms: of a form view, and of an interface."""
@@ -145,21 +146,19 @@ class Airtable(Connector):
         The hub makes its webhooks with a secret of its own in the address: Airtable tells the MAC's key once, and
         makes a new one with each webhook. Neither proof is good for anything but a bell.
         """
-        headers = webhook.headers
-        if SIGNATURE in headers or TIMESTAMP in headers:
-            time, signature = headers.get(TIMESTAMP, ""), headers.get(SIGNATURE, "")
-            check_timestamp(time, webhook.received_at)
-            if signature and not signature.startswith(VERSION):
-                raise NotVerified("malformed_signature")
-            check_hmac(signed_bytes(time, webhook.body), signature.removeprefix(VERSION), secrets)
-            return
+        if SCRIPT_SIGNATURE in webhook.headers or SCRIPT_TIME in webhook.headers:
+            check_script(webhook, secrets)
+        else:
+            self._check_bell(webhook, secrets)
+
+    def _check_bell(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
         bell = read(webhook)
         if not is_ping(bell):
             raise NotVerified("missing_signature")
         if "secret=" in webhook.url.partition("?")[2]:
             check_address(webhook.url, secrets)
         else:
-            mac = headers.get(MAC, "")
+            mac = webhook.headers.get(MAC, "")
             if mac and not mac.startswith(MAC_PREFIX):
                 raise NotVerified("malformed_signature")
             check_any(
@@ -174,9 +173,7 @@ class Airtable(Connector):
     def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
         if is_ping(read(webhook)):
             return {MAC: MAC_PREFIX + hmac_digest(mac_key(secret), webhook.body).hex()}
-        time = str(int(webhook.received_at.timestamp()))
-        signature = hmac_digest(secret, signed_bytes(time, webhook.body)).hex()
-        return {TIMESTAMP: time, SIGNATURE: VERSION + signature}
+        return sign_script(webhook, secret)
 
     def delivery_id(self, webhook: Webhook) -> str | None:
         """Return the number of a fetched payload; the others have none."""
@@ -476,10 +473,6 @@ class Airtable(Connector):
             run=upsert_posting,
         ),
     }
-
-
-def signed_bytes(time: str, body: bytes) -> bytes:
-    return time.encode(errors="replace") + b"." + body
 
 
 def mac_key(secret: bytes) -> bytes:

@@ -22,7 +22,6 @@ from hub.sdk import (
     Client,
     Connector,
     Malformed,
-    NotVerified,
     OAuth,
     Params,
     Receipt,
@@ -45,11 +44,9 @@ from hub.sdk import (
     with_token,
 )
 from hub.sdk.http import AnswerTooLarge
-from hub.sdk.signatures import check_hmac, check_timestamp, hmac_digest
+from hub.sdk.signatures import check_script, sign_script
 from hub.sdk.times import read_time
 
-TIMESTAMP, SIGNATURE = "X-Hub-Timestamp", "X-Hub-Signature"
-VERSION = "v1="
 HOST = "https://sheets.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/spreadsheets"
 ASSERTION_S = 3600
@@ -114,17 +111,10 @@ class GoogleSheets(Connector):
     exempt = {"subscribes": "Google tells nobody of new rows; the script that does is pasted by hand"}
 
     def verify(self, webhook: Webhook, secrets: Sequence[bytes]) -> None:
-        """Check `v1=` and the hex HMAC-SHA256 of "time.body", five minutes either way: what our script sends."""
-        timestamp, signature = webhook.headers.get(TIMESTAMP, ""), webhook.headers.get(SIGNATURE, "")
-        check_timestamp(timestamp, webhook.received_at)
-        if signature and not signature.startswith(VERSION):
-            raise NotVerified("malformed_signature")
-        check_hmac(signed_bytes(timestamp, webhook.body), signature.removeprefix(VERSION), secrets)
+        check_script(webhook, secrets)
 
     def sign(self, webhook: Webhook, secret: bytes) -> dict[str, str]:
-        timestamp = str(int(webhook.received_at.timestamp()))
-        signature = hmac_digest(secret, signed_bytes(timestamp, webhook.body)).hex()
-        return {TIMESTAMP: timestamp, SIGNATURE: VERSION + signature}
+        return sign_script(webhook, secret)
 
     def delivery_id(self, webhook: Webhook) -> str | None:
         try:
@@ -325,10 +315,6 @@ class GoogleSheets(Connector):
             run=append_ledger,
         ),
     }
-
-
-def signed_bytes(timestamp: str, body: bytes) -> bytes:
-    return timestamp.encode(errors="replace") + b"." + body
 
 
 def key_of(given: SecretStr) -> dict[str, Any]:

@@ -22,9 +22,15 @@ from hub.sdk.errors import NotVerified
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
+    from hub.sdk.webhook import Webhook
+
 Encoding = Literal["hex", "base64"]
 
 _IN_ADDRESS = re.compile(r"([?&]secret=)[^&]*")
+
+SCRIPT_TIME, SCRIPT_SIGNATURE = "X-Hub-Timestamp", "X-Hub-Signature"
+"""What scripts send that merchants copy from our documentation."""
+_VERSION = "v1="
 
 TOLERANCE_S = 300
 """How far a signed time may lie from ours, in seconds: the vendors' common choice."""
@@ -234,6 +240,30 @@ def check_timestamp(
         raise NotVerified("stale_timestamp")
     if not allow_future and -age > tolerance_s * per_second:
         raise NotVerified("future_timestamp")
+
+
+def check_script(webhook: Webhook, secrets: Sequence[bytes]) -> None:
+    """Check what the scripts of our documentation send: `v1=` and the hex HMAC-SHA256 of "time.body", five minutes either way.
+
+    Raises:
+        NotVerified: as `check_timestamp` and `check_hmac`.
+    """
+    timestamp, signature = webhook.headers.get(SCRIPT_TIME, ""), webhook.headers.get(SCRIPT_SIGNATURE, "")
+    check_timestamp(timestamp, webhook.received_at)
+    if signature and not signature.startswith(_VERSION):
+        raise NotVerified("malformed_signature")
+    check_hmac(_timed(timestamp, webhook.body), signature.removeprefix(_VERSION), secrets)
+
+
+def sign_script(webhook: Webhook, secret: bytes) -> dict[str, str]:
+    """Return the headers that `check_script` reads."""
+    timestamp = str(int(webhook.received_at.timestamp()))
+    signature = hmac_digest(secret, _timed(timestamp, webhook.body)).hex()
+    return {SCRIPT_TIME: timestamp, SCRIPT_SIGNATURE: _VERSION + signature}
+
+
+def _timed(timestamp: str, body: bytes) -> bytes:
+    return timestamp.encode(errors="replace") + b"." + body
 
 
 def body_digest(body: bytes) -> bytes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from datetime import UTC, datetime
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,13 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.sdk import NotVerified
+from hub.sdk import Headers, NotVerified, Webhook
 from hub.sdk.signatures import (
     body_digest,
     check_address,
     check_any,
     check_ecdsa,
     check_hmac,
+    check_script,
     check_secret,
     check_timestamp,
     decode,
@@ -27,6 +30,7 @@ from hub.sdk.signatures import (
     hmac_digest,
     secret_address,
     sign_ecdsa,
+    sign_script,
     without_secret,
 )
 
@@ -296,3 +300,23 @@ def test_a_curves_wrong_signature_is_refused_with_its_reason(signature, keys, re
 @pytest.mark.parametrize("key", [PUBLIC, b"", b"no key"])
 def test_without_a_private_key_nothing_is_signed(key):
     assert sign_ecdsa(BODY, key) == ""
+
+
+@pytest.mark.parametrize(
+    ("age_s", "changes", "reason"),
+    [
+        (0, {}, ""),
+        (300, {}, ""),
+        (301, {}, "stale_timestamp"),
+        (0, {"X-Hub-Timestamp": ""}, "missing_timestamp"),
+        (0, {"X-Hub-Timestamp": str(int(NOW.timestamp()) - 1)}, "bad_signature"),
+        (0, {"X-Hub-Signature": ""}, "missing_signature"),
+        (0, {"X-Hub-Signature": "v2=00"}, "malformed_signature"),
+    ],
+)
+def test_a_script_of_our_documentation_signs_time_and_body(age_s, changes, reason):
+    sent = Webhook("POST", "https://points.example.com/webhooks/sheet", Headers({}), BODY, NOW)
+    headers = Headers({**sign_script(sent, SECRET), **changes})
+    came = replace(sent, headers=headers, received_at=NOW + timedelta(seconds=age_s))
+    with pytest.raises(NotVerified, match=reason) if reason else nullcontext():
+        check_script(came, [OLD, SECRET])

@@ -12,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from connectors.airtable import MAC, SIGNATURE, TIMESTAMP, Airtable, UpsertMember, UpsertPosting
+from connectors.airtable import MAC, Airtable, UpsertMember, UpsertPosting
 from hub import upkeep
 from hub.sdk import Headers, Malformed, NotVerified, Polled, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.samples import samples_of
+from hub.sdk.signatures import SCRIPT_SIGNATURE, SCRIPT_TIME
 from hub.sdk.testing import ConnectorContract, OutboundCase, Reply, stub_platform
 from hub.storage.tables import balance, posting
 from tests.helpers import NOON, make_hub
@@ -132,8 +133,8 @@ def mac(body: dict, secret: bytes = MAC_SECRET) -> dict[str, str]:
         (webhook(sample("record.created"), query="?secret=script-secret-of-the-test"), "missing_signature"),
         (webhook({**PING, "payload": {}}, query="?secret=script-secret-of-the-test"), "missing_signature"),
         (webhook({**PING, "base": {"id": "appOther"}}, mac({**PING, "base": {"id": "appOther"}})), "wrong_account"),
-        (webhook(PING, {TIMESTAMP: "1", SIGNATURE: ""}), "stale_timestamp"),
-        (webhook(PING, {TIMESTAMP: str(int(NOW.timestamp())), SIGNATURE: "v0=00"}), "malformed_signature"),
+        (webhook(PING, {SCRIPT_TIME: "1", SCRIPT_SIGNATURE: ""}), "stale_timestamp"),
+        (webhook(PING, {SCRIPT_TIME: str(int(NOW.timestamp())), SCRIPT_SIGNATURE: "v0=00"}), "malformed_signature"),
     ],
 )  # fmt: skip
 def test_a_bell_and_a_record_are_proved_each_in_its_way(request_, reason):
@@ -185,7 +186,7 @@ def run_script(secret: str, status: int = 200) -> subprocess.CompletedProcess[st
 def test_what_the_script_sends_is_verified_and_read(secret):
     (sent,) = json.loads(run_script(secret).stdout)
     assert (sent["url"], sent["method"]) == ("https://points.example.com/webhooks/base", "POST")
-    at = datetime.fromtimestamp(int(sent["headers"][TIMESTAMP]), UTC)
+    at = datetime.fromtimestamp(int(sent["headers"][SCRIPT_TIME]), UTC)
     request = Webhook("POST", URL, Headers(sent["headers"]), sent["body"].encode(), at)
     AIR.verify(request, [secret.encode()])
     (event,) = AIR.parse(request)

@@ -96,16 +96,12 @@ class Twilio(Platform):
         """Put a message there, as of now."""
         at = format_datetime(self.clock.now)
         sid = f"SM{int(self.new_id()):032x}"
-        told = {"account_sid": ACCOUNT, "date_created": at, "date_sent": at, "date_updated": at}
-        told |= {
-            "direction": direction,
-            "status": status,
-            "error_code": None,
-            "num_segments": "1",
-            "price": None,
-        }
-        self.records["messages"][sid] = {"sid": sid, "to": to, "from": from_, "body": body, **told}
-        message: dict[str, Any] = self.records["messages"][sid]
+        message: dict[str, Any] = {
+            "sid": sid, "account_sid": ACCOUNT, "to": to, "from": from_, "body": body, "direction": direction,
+            "status": status, "date_created": at, "date_sent": at, "date_updated": at, "error_code": None,
+            "num_segments": "1", "price": None,
+        }  # fmt: skip
+        self.records["messages"][sid] = message
         return message
 
     @route("GET", f"{API}/Messages.json")
@@ -139,8 +135,9 @@ class Twilio(Platform):
 
     def happened(self, sample: Sample, number: int, at: datetime) -> Sample:
         form = dict(parse_qsl(sample.body.decode(), keep_blank_values=True))
-        ids = {name for name in ("MessageSid", "SmsSid", "SmsMessageSid") if name in form}
-        return with_body(sample, urlencode({**form, **dict.fromkeys(ids, f"SM{number:032x}")}).encode())
+        ids = [name for name in ("MessageSid", "SmsSid", "SmsMessageSid") if name in form]
+        form.update(dict.fromkeys(ids, f"SM{number:032x}"))
+        return with_body(sample, urlencode(form).encode())
 
 
 def day_of(message: dict[str, Any]) -> str:
@@ -151,15 +148,7 @@ def listed(call: Call, kind: str, found: list[Any]) -> dict[str, Any]:
     """Return a page of a list, with the address of the next one."""
     size, page = int(call.query.get("PageSize", 50)), int(call.query.get("Page", 0))
     end = (page + 1) * size
-    following = (
-        f"{call.path}?{urlencode({**call.query, 'Page': page + 1, 'PageToken': 'PA'})}"
-        if end < len(found)
-        else None
-    )
-    return {
-        kind: found[page * size : end],
-        "page": page,
-        "page_size": size,
-        "next_page_uri": following,
-        "uri": call.path,
-    }
+    again = urlencode({**call.query, "Page": page + 1, "PageToken": "PA"})
+    following = f"{call.path}?{again}" if end < len(found) else None
+    told = {"page": page, "page_size": size, "next_page_uri": following, "uri": call.path}
+    return {kind: found[page * size : end], **told}
