@@ -40,7 +40,8 @@ from hub.sdk import (
     list_at,
     text_at,
 )
-from hub.sdk.signatures import body_digest, check_secret, encode
+from hub.sdk.rest import SUBDOMAIN, basic, hosted, number, refusal
+from hub.sdk.signatures import body_digest, check_secret
 from hub.sdk.times import EPOCH, read_time
 
 TOKEN, AUTHORIZATION = "X-Hub-Token", "Authorization"
@@ -66,11 +67,6 @@ ADVICE = {
 }
 
 
-def home(known: Mapping[str, Any]) -> str:
-    """Return where the API of an account is."""
-    return f"https://{known.get('domain')}.freshdesk.com"
-
-
 class FreshdeskSettings(Settings):
     """One account.
 
@@ -81,12 +77,12 @@ class FreshdeskSettings(Settings):
         points_field, tier_field: API names of custom contact fields; empty: not written.
     """
 
-    domain: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    domain: str = Field(pattern=SUBDOMAIN)
     api_key: SecretStr = SecretStr("")
     done: list[int] = [4, 5]
     points_field: str = "loyalty_points"
     tier_field: str = "loyalty_tier"
-    api_base: str = Field(default_factory=home)
+    api_base: str = Field(default_factory=hosted("domain", "freshdesk.com"))
 
 
 class UpdateContact(Params, frozen=True):
@@ -124,7 +120,7 @@ class Freshdesk(Connector):
         if token or AUTHORIZATION not in webhook.headers:
             check_secret(token, secrets)
             return
-        user, password = basic(webhook.headers[AUTHORIZATION])
+        user, password = user_and_password(webhook.headers[AUTHORIZATION])
         try:
             check_secret(password, secrets)
         except NotVerified:
@@ -247,11 +243,11 @@ class Freshdesk(Connector):
             f"/api/v2/{path}",
             json=body,
             params=query or None,
-            headers={"Authorization": f"Basic {encode(f'{key}:X'.encode(), 'base64')}"},
+            headers=basic(key, "X"),
             accept=tuple(ADVICE),
         )
         if response.status in ADVICE:
-            raise Rejected(f"Freshdesk: {said_in(response)} ({ADVICE[response.status]})", response.status)
+            raise refusal("Freshdesk", response, ADVICE, words)
         return response
 
     actions = {
@@ -271,7 +267,7 @@ class Freshdesk(Connector):
     }
 
 
-def basic(header: str) -> tuple[str, str]:
+def user_and_password(header: str) -> tuple[str, str]:
     """Return user and password of an `Authorization: Basic` header.
 
     Raises:
@@ -343,28 +339,13 @@ def as_app_event(ticket: Any, resolved_at: datetime) -> dict[str, Any]:
     }
 
 
-def number(text: str) -> int:
-    """Return a record's number.
-
-    Raises:
-        Rejected: it is none; nothing is called with it.
-    """
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise Rejected(f"Freshdesk's records have numbers, not {text[:40]!r}")
-    return int(text)
-
-
-def said_in(response: Response) -> str:
-    """Return why a call was refused, with the fields it is about."""
-    try:
-        answer = response.json()
-    except Malformed:
-        return response.body[:200].decode(errors="replace").strip() or str(response.status)
+def words(answer: Any) -> list[str]:
+    """Return what says why a call was refused, with the fields it is about."""
     said = [text_at(answer, "description") or text_at(answer, "message")]
     for error in list_at(answer, "errors"):
         parts = (text_at(error, "field"), text_at(error, "message"))
         said.append(" ".join(filter(None, parts)))
-    return ": ".join(filter(None, said)) or str(response.status)
+    return said
 
 
 @hookimpl

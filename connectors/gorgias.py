@@ -39,7 +39,8 @@ from hub.sdk import (
     list_at,
     text_at,
 )
-from hub.sdk.signatures import body_digest, check_secret, encode
+from hub.sdk.rest import SUBDOMAIN, basic, hosted, number, refusal
+from hub.sdk.signatures import body_digest, check_secret
 from hub.sdk.times import read_time
 
 SECRET, AUTHORIZATION = "X-Hub-Secret", "Authorization"
@@ -77,11 +78,6 @@ ADVICE = {
 }
 
 
-def home(known: Mapping[str, Any]) -> str:
-    """Return where the API of an account is."""
-    return f"https://{known.get('domain')}.gorgias.com"
-
-
 class GorgiasSettings(Settings):
     """One account.
 
@@ -93,13 +89,13 @@ class GorgiasSettings(Settings):
         data_name: under which points and tier stand in the customer's data.
     """
 
-    domain: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    domain: str = Field(pattern=SUBDOMAIN)
     email: str = ""
     api_key: SecretStr = SecretStr("")
     agent_email: str = ""
     webhook_secret: SecretStr = SecretStr("")
     data_name: str = Field("loyalty", min_length=1)
-    api_base: str = Field(default_factory=home)
+    api_base: str = Field(default_factory=hosted("domain", "gorgias.com"))
 
 
 class UpdateCustomer(Params, frozen=True):
@@ -290,11 +286,11 @@ class Gorgias(Connector):
             method,
             f"/api/{path}",
             json=body,
-            headers={"Authorization": f"Basic {encode(':'.join(pair).encode(), 'base64')}"},
+            headers=basic(*pair),
             accept=tuple(ADVICE),
         )
         if response.status in ADVICE:
-            raise Rejected(f"Gorgias: {said_in(response)} ({ADVICE[response.status]})", response.status)
+            raise refusal("Gorgias", response, ADVICE, words)
         return response
 
     actions = {
@@ -402,24 +398,9 @@ def switched_on(integration: Any) -> bool:
     )
 
 
-def number(text: str) -> int:
-    """Return a record's number.
-
-    Raises:
-        Rejected: it is none; nothing is called with it.
-    """
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise Rejected(f"Gorgias' records have numbers, not {text[:40]!r}")
-    return int(text)
-
-
-def said_in(response: Response) -> str:
-    """Return why a call was refused."""
-    try:
-        answer = response.json()
-    except Malformed:
-        return response.body[:200].decode(errors="replace").strip() or str(response.status)
-    return text_at(answer, "error", "msg") or text_at(answer, "message") or str(response.status)
+def words(answer: Any) -> list[str]:
+    """Return what says why a call was refused."""
+    return [text_at(answer, "error", "msg") or text_at(answer, "message")]
 
 
 @hookimpl

@@ -43,6 +43,7 @@ from hub.sdk import (
     text_at,
     with_token,
 )
+from hub.sdk.rest import SUBDOMAIN, basic, hosted, number, refusal
 from hub.sdk.signatures import (
     TOLERANCE_S,
     body_digest,
@@ -74,11 +75,6 @@ ADVICE = {
 }
 
 
-def home(known: Mapping[str, Any]) -> str:
-    """Return where the API of an account is."""
-    return f"https://{known.get('subdomain')}.zendesk.com"
-
-
 class ZendeskSettings(Settings):
     """One account. Calls need `email` and `api_token`, or an OAuth application: Zendesk is retiring API tokens.
 
@@ -89,7 +85,7 @@ class ZendeskSettings(Settings):
         tolerance_s: how old a signed time may be. Whether Zendesk signs a repeat anew is not told.
     """
 
-    subdomain: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    subdomain: str = Field(pattern=SUBDOMAIN)
     email: str = ""
     api_token: SecretStr = SecretStr("")
     client_id: str = ""
@@ -97,7 +93,7 @@ class ZendeskSettings(Settings):
     points_field: str = "loyalty_points"
     tier_field: str = "loyalty_tier"
     tolerance_s: int = Field(TOLERANCE_S, ge=0, le=86_400)
-    api_base: str = Field(default_factory=home)
+    api_base: str = Field(default_factory=hosted("subdomain", "zendesk.com"))
 
 
 class UpdateUser(Params, frozen=True):
@@ -359,15 +355,11 @@ class Zendesk(Connector):
         if oauth:
             response = with_token(oauth, client, lambda access: send(bearer(access)))
         else:
-            basic = encode(f"{self.settings.email}/token:{token}".encode(), "base64")
-            response = send({"Authorization": f"Basic {basic}"})
+            response = send(basic(f"{self.settings.email}/token", token))
         if response.status == 409:
             raise TryLater("Zendesk: the record is being changed by somebody else")
         if response.status in ADVICE:
-            raise Rejected(
-                f"Zendesk: {said_in(response)} ({ADVICE[response.status]})",
-                response.status,
-            )
+            raise refusal("Zendesk", response, ADVICE, words)
         return response
 
     actions = {
@@ -441,30 +433,15 @@ def as_event(ticket: Any, requester: Any) -> dict[str, Any]:
     }
 
 
-def number(text: str) -> int:
-    """Return a record's number.
-
-    Raises:
-        Rejected: it is none; nothing is called with it.
-    """
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise Rejected(f"Zendesk's records have numbers, not {text[:40]!r}")
-    return int(text)
-
-
-def said_in(response: Response) -> str:
-    """Return why a call was refused, with the fields it is about."""
-    try:
-        answer = response.json()
-    except Malformed:
-        return response.body[:200].decode(errors="replace").strip() or str(response.status)
+def words(answer: Any) -> list[str]:
+    """Return what says why a call was refused, with the fields it is about."""
     error = dig(answer, "error")
     said = [text_at(error, "title") or text_at(answer, "error"), text_at(error, "message")]
     said.append(text_at(answer, "description"))
     details = dig(answer, "details")
     if isinstance(details, dict):
         said += [text_at(each, 0, "description") for each in details.values()]
-    return ": ".join(filter(None, said)) or str(response.status)
+    return said
 
 
 @hookimpl

@@ -122,7 +122,7 @@ class Freshdesk(Platform):
 
     def happened(self, sample: Sample, number: int, at: datetime) -> Sample:
         body = json.loads(sample.body)
-        told = {"timestamp": int(at.timestamp() * 1000)} if "timestamp" in body else {}
+        told = {"timestamp": int(at.timestamp() * 1000) + number} if "timestamp" in body else {}
         return with_body(sample, json.dumps({**body, **told}).encode())
 
 
