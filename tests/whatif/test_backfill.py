@@ -10,6 +10,7 @@ from hub.approvals import Refused
 from hub.backfill import CannotBackfill
 from hub.storage.tables import balance, posting
 from hub.whatif import simulate
+from tests import levelled
 from tests.helpers import url_of
 from tests.whatif.roastery import Roastery, tried
 
@@ -218,3 +219,19 @@ def test_once_posted_the_ledger_is_what_was_simulated(shop, batch):
     backfill.post(shop.hub, batch.id)
     again = simulate(shop.database, tried(PROGRAM), now=shop.clock())
     assert not again.differs
+
+
+def test_who_may_allow_it_is_told(sqlite, tmp_path):
+    """A batch is about no member of its own: what is told of it names none."""
+    bench = levelled.levels(tmp_path / "hub", url_of(sqlite))
+    bench.play("app", "purchase.paid", levelled.order("A", 10))
+    new = tried(levelled.PROGRAM.replace("points: 1, per", "points: 2, per") + levelled.TIERS)
+    result = simulate(bench.hub.database, new, now=bench.clock())
+    batch = backfill.propose(
+        bench.hub, result, actor="staff:ida", reason="correction", role="loyalty_manager"
+    )
+    assert levelled.told(bench) == ["approval.requested"]
+    desk.decide(bench.hub, batch.approval, approved=True, actor="staff:bo")
+    assert levelled.told(bench) == ["approval.requested", "approval.approved"]
+    assert backfill.post(bench.hub, batch.id).state == "posted"
+    bench.hub.close()
