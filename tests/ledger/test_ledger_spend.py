@@ -305,6 +305,20 @@ def test_what_is_over_revives_within_the_window(shop, days, window, lives):
     shop.has()
 
 
+def test_what_was_held_before_it_was_spent_revives_for_as_long_as_was_left_when_it_was_held(shop):
+    """10 points for 30 days are held on day 5, confirmed on day 15, and come back on day 40 for 25 days more."""
+    shop.earn("shop:order/1", shop.award(10, expires=30))
+    shop.later(5)
+    held = shop.hold(10, minutes=60 * 24 * 20)
+    shop.later(10)
+    spent = shop.end("confirm", held)
+    shop.later(25)
+    shop.give_back(spent, 10, reinstate_days=10)
+    with shop.database.read() as connection:
+        query = sa.select(lot.c.expires_at).where(lot.c.active > 0)
+        assert [(at - START).days for at in connection.scalars(query)] == [40 + 25]
+
+
 def test_a_reversal_and_a_returned_redemption_in_either_order_end_alike(shop):
     shop.earn("shop:order/1", 20)
     spent = shop.spend(15)
