@@ -92,7 +92,10 @@ def test_what_cannot_be_done_is_said_in_a_sentence(desk, command, told):
 def test_a_role_that_nobody_holds_is_named_and_so_is_a_holder_that_is_nobody(desk):
     desk.file("hub.yaml", "loyalty_manager: [staff:ida, staff:bo]", "loyalty_manger: [ida, shopfy:1]")
     told = desk("check").out
-    assert "'ida' names nobody (write staff:ida, or a connection's name and the user's id there)" in told
+    assert (
+        "'ida' names nobody (write staff:ida, api:token, or a connection's name and the user's id there)"
+        in told
+    )
     assert "no connection is named 'shopfy' (did you mean 'shopify'?)" in told
     desk.file("hub.yaml", "[ida, shopfy:1]", "[staff:ida]")
     assert "nobody may decide as 'loyalty_manager'" in desk("check").out
