@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from pydantic import Field, SecretStr, model_validator
 
+from connectors.lightspeed_r import NONE, is_return, lines_of, listed, polled_events
 from hub.sdk import (
     Action,
     Client,
@@ -60,8 +61,6 @@ SIGNATURE, ALGORITHM = "X-Signature", "HMAC-SHA256"
 SUBSCRIBED = ("sale.update", "customer.update")
 """What X-Series webhooks there are for us. There is no sale.created or sale.refunded, whatever blogs say."""
 RELATIONS = '["Customer","Customer.Contact","SaleLines"]'
-NONE = {"", "0", "null"}
-"""What the two series write where there is no record."""
 ADVICE = {
     401: "Lightspeed refused the token: run `hub connect`, or put a new personal token into access_token",
     403: "the application lacks a scope, or the plan does not have it",
@@ -185,7 +184,9 @@ class Lightspeed(Connector):
     def parse(self, webhook: Webhook) -> list[SourceEvent]:
         """Read a webhook's form, or the JSON that `poll` has stored. What it is about is told by its shape alone."""
         if webhook.body.lstrip()[:1] == b"{":
-            return polled_events(webhook.json(), self.settings, webhook.received_at)
+            return polled_events(
+                webhook.json(), self.settings.store, self.settings.currency, webhook.received_at
+            )
         text = webhook.form().get("payload", "")
         body = parse_json(text)
         record_id = id_at(body, "id")
@@ -415,75 +416,6 @@ def below_host(address: str) -> str:
     """Return the path and query of an address: whatever it says, it is our host that is called with our token."""
     parts = urlsplit(address)
     return f"{parts.path}?{parts.query}"
-
-
-# R-Series writes a list of one as that one.
-
-
-def listed(value: Any) -> list[Any]:
-    if value is None or value == "":
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def lines_of(sale: Any) -> list[Any]:
-    return listed(dig(sale, "SaleLines", "SaleLine"))
-
-
-def is_return(line: Any) -> bool:
-    return text_at(line, "unitQuantity").startswith("-")
-
-
-def polled_events(body: Any, settings: LightspeedSettings, received_at: datetime) -> list[SourceEvent]:
-    """Return a polled sale, and one event for each earlier sale that some of its lines are returned of.
-
-    Raises:
-        Malformed: not what `poll` stores.
-    """
-    sale = dig(body, "sale")
-    sale_id = id_at(sale, "saleID")
-    if not sale_id:
-        raise Malformed("this is no sale that was polled")
-    common = {
-        "sale": {name: value for name, value in sale.items() if name not in {"SaleLines", "Customer"}},
-        "customer": customer_in(sale),
-        "currency": settings.currency,
-    }
-
-    def event(kind: str, key: str, lines: list[Any], **more: Any) -> SourceEvent:
-        return SourceEvent(
-            id=f"{kind}:{key}:{id_at(sale, 'timeStamp')}:{id_at(sale, 'voided')}",
-            type=kind,
-            at=read_time(dig(sale, "timeStamp"), received_at),
-            account=settings.store,
-            payload={**common, **more, "lines": lines},
-        )
-
-    sold = [line for line in lines_of(sale) if not is_return(line)]
-    found = dig(body, "returns")
-    returns = found if isinstance(found, dict) else {}
-    events = [event("r_series.sale", sale_id, sold, mixed=bool(returns))]
-    for origin, lines in returns.items():
-        events.append(event("r_series.return", f"{sale_id}/{origin}", listed(lines), origin=origin))
-    return events
-
-
-def customer_in(sale: Any) -> dict[str, str]:
-    """Return who bought: id, name, email, phone; empty where there is none."""
-    customer = dig(sale, "Customer")
-    names = [text_at(customer, "firstName"), text_at(customer, "lastName")]
-    customer_id = id_at(sale, "customerID")
-    found = {
-        "id": "" if customer_id in NONE else customer_id,
-        "name": " ".join(filter(None, names)),
-        "email": _first(dig(customer, "Contact", "Emails", "ContactEmail"), "address"),
-        "phone": _first(dig(customer, "Contact", "Phones", "ContactPhone"), "number"),
-    }
-    return {name: value for name, value in found.items() if value}
-
-
-def _first(values: Any, name: str) -> str:
-    return next(filter(None, (text_at(value, name) for value in listed(values))), "")
 
 
 @hookimpl
