@@ -214,7 +214,7 @@ def test_the_query_and_forms_are_nested_as_php_writes_them(desk):
 
 
 def test_a_name_that_nobody_plays_is_told_with_those_that_are(sim):
-    with pytest.raises(HubError, match="does not play 'acme'; it plays hubspot, mailchimp, "):
+    with pytest.raises(HubError, match=r"does not play 'acme'; it plays .*hubspot"):
         sim["acme"]
 
 
