@@ -1,6 +1,6 @@
 """The demo: a hub of its own, platforms that are played, and a morning of webhooks between them.
 
-    emptied -> Sink -> write_files -> Served -> play -> settled -> Summary
+    emptied -> playing -> write_files -> Served -> play -> settled -> Summary
 
 Nothing leaves this machine: hub and platforms listen on loopback. The hub is the real one, `hub serve` in a
 process of its own; webhooks are signed as the platforms sign them, and reach it over HTTP.
@@ -29,13 +29,16 @@ from hub.connections import Connection
 from hub.demo import outcome
 from hub.demo.child import Served
 from hub.demo.folder import emptied, free_port, loopback, write_files
-from hub.demo.morning import MORNING, Step, last_morning, values_at
+from hub.demo.morning import MORNING
+from hub.demo.platforms import begin, playing, said, settings, shown
 from hub.demo.show import Summary
-from hub.demo.sink import Sink
+from hub.demo.step import Step, last_morning, values_at
 from hub.sdk import HubError, Webhook
+from hub.sdk.simulator import Simulator
 from hub.storage import Database
 
-SETTLE_S = 15.0
+TICK_S = 1.0
+SETTLE_S = 20.0
 """How long the hub may take to finish everything. The academy's second try comes after up to five seconds."""
 
 
@@ -60,9 +63,10 @@ def run(folder: Path, listen: str, *, keep_serving: bool) -> int:
         console.print(f"Port {wanted} is taken; the demo listens on {port}.")
     base = f"http://{host}:{port}"
     midnight = last_morning(datetime.now(UTC))
-    with Sink(midnight.replace(hour=10)) as sink:
+    with playing(datetime.now(UTC)) as sim:
+        begin(sim, midnight.replace(hour=10))
         connectors = plugins.load().connectors
-        hub_file = write_files(folder, listen=f"{host}:{port}", sink=sink.url, connectors=connectors)
+        hub_file = write_files(folder, listen=f"{host}:{port}", settings=settings(sim), connectors=connectors)
         config = load_config(hub_file, connectors, os.environ)
         with (
             closing(Database(config.database)) as database,
@@ -76,12 +80,12 @@ def run(folder: Path, listen: str, *, keep_serving: bool) -> int:
                 settled(database)
             summary = Summary(console, folder)
             summary.morning(midnight, played)
-            show(summary, database, base, sink)
+            show(summary, database, base, sim)
             summary.faults += [f"the hub logged an error: {said}" for said in hub.errors()]
             summary.verdict(time.monotonic() - began)
             next_steps(console, database, hub_file, base if keep_serving else "")
             if keep_serving:
-                wait_for_interrupt(console, hub)
+                wait_for_interrupt(console, hub, sim)
             status = hub.stop()
     if status:
         console.print(f"[bold red]✗ The hub did not end in order: status {status}; see {hub.log}[/bold red]")
@@ -124,15 +128,17 @@ def settled(database: Database) -> None:
         time.sleep(0.05)
 
 
-def show(summary: Summary, database: Database, base: str, sink: Sink) -> None:
-    """Print the four tables of what came of the morning."""
-    summary.arrived(*outcome.arrived(base))
+def show(summary: Summary, database: Database, base: str, sim: Simulator) -> None:
+    """Print the tables of what came of the morning."""
+    taken, refused = outcome.arrived(base)
     with database.read() as connection:
+        summary.platforms(taken, refused, outcome.deliveries(connection), shown(sim), said(sim))
+        summary.reasons(refused, outcome.dead_letters(connection))
         summary.became(outcome.fates(connection))
         summary.members(outcome.accounts(connection))
-        summary.ledger(ledger.verify(database, datetime.now(UTC)))
-        summary.deliveries(outcome.deliveries(connection), outcome.dead_letters(connection), sink.seen)
-    summary.faults += [f"the hub called what no platform here has: {call}" for call in sink.lost]
+    summary.ledger(ledger.verify(database, datetime.now(UTC)))
+    summary.balances(shown(sim))
+    summary.faults += [f"no platform would have taken this call: {fault}" for fault in sim.violations]
 
 
 def next_steps(console: Console, database: Database, hub_file: Path, base: str) -> None:
@@ -158,7 +164,7 @@ def next_steps(console: Console, database: Database, hub_file: Path, base: str) 
             ("", "optional: [member.id, member.email]   and save: the event is read again by itself"),
             ("change what is earned", f"edit {hub_file.parent}/program.yaml: it counts from then on"),
         ]
-    console.print("[bold]5. Next[/bold]")
+    console.print("[bold]4. Next[/bold]")
     for what, how in steps:
         console.print(f"  [dim]{what:<22}[/dim]{escape(how)}", soft_wrap=True)
     console.print()
@@ -187,10 +193,11 @@ def ending_in_order() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def wait_for_interrupt(console: Console, hub: Served) -> None:
-    """Serve on until Ctrl-C, or until the hub ends by itself."""
+def wait_for_interrupt(console: Console, hub: Served, sim: Simulator) -> None:
+    """Serve on until Ctrl-C, or until the hub ends by itself; the platforms' clock goes on meanwhile."""
     console.print(f"The hub keeps serving at {hub.base}. Ctrl-C ends it.")
     try:
-        hub.wait()
+        while not hub.ended(TICK_S):
+            sim.clock.advance((datetime.now(UTC) - sim.clock.now).total_seconds())
     except KeyboardInterrupt:
         console.print("\nEnding ...")

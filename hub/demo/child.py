@@ -86,6 +86,10 @@ class Served:
                 os.killpg(self._process.pid, signal.SIGKILL)  # with the workers it has
         return self._process.wait()
 
-    def wait(self) -> int:
-        """Return its exit status when it ends by itself."""
-        return self._process.wait()
+    def ended(self, within_s: float) -> bool:
+        """Tell whether it ends by itself within so many seconds."""
+        try:
+            self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from hub.config import shipped_mapping
 from hub.sdk import ConfigError, Problem
@@ -36,11 +38,19 @@ def emptied(folder: Path) -> Path:
     return folder
 
 
-def write_files(folder: Path, *, listen: str, sink: str, connectors: Iterable[str]) -> Path:
-    """Write hub.yaml, program.yaml and a copy of each connector's shipped mapping; return the path of hub.yaml."""
-    text = (FILES / "hub.yaml").read_text(encoding="utf-8")
+def write_files(
+    folder: Path, *, listen: str, settings: Mapping[str, Mapping[str, Any]], connectors: Iterable[str]
+) -> Path:
+    """Write hub.yaml, program.yaml and a copy of each connector's shipped mapping; return the path of hub.yaml.
+
+    Args:
+        settings: of each connection.
+    """
+    text = (FILES / "hub.yaml").read_text(encoding="utf-8").replace("<listen>", listen)
+    for name, values in settings.items():
+        text = text.replace(f"settings: <{name}>", f"settings: {json.dumps(values)}")
     hub_file = folder / "hub.yaml"
-    hub_file.write_text(text.replace("<listen>", listen).replace("<sink>", sink), encoding="utf-8")
+    hub_file.write_text(text, encoding="utf-8")
     shutil.copy(FILES / "program.yaml", folder / "program.yaml")
     (folder / "mappings").mkdir()
     for mapping in map(shipped_mapping, connectors):

@@ -14,17 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from hub.demo import expected
-from hub.demo.morning import Step
 from hub.demo.outcome import FATES, Account, Counts, Fate
-from hub.demo.sink import ROUTES, Seen, shown
+from hub.demo.platforms import PLAYED
+from hub.demo.step import Step
 from hub.ledger import Report
 
 WORDS = {"email": "verified e-mail"}
 """What an identity's source is called, where it is not a connection's name."""
-
-
-WIDE = 118
-"""Columns of a terminal in which the addresses of calls fit, too."""
+DOT = "[dim]·[/dim]"
 
 
 class Summary:
@@ -45,7 +42,7 @@ class Summary:
     def figure(self, what: str, found: Any, wanted: Any) -> str:
         """Return a figure for a table, marked and noted when it is off; a zero that is right is a dot."""
         if found == wanted:
-            return "[dim]·[/dim]" if found == 0 else _text(found)
+            return DOT if found == 0 else _text(found)
         self.faults.append(f"{what}: {_text(found)}, and {_text(wanted)} was expected")
         return f"[bold red]{_text(found)} ✗ {_text(wanted)}[/bold red]"
 
@@ -54,10 +51,20 @@ class Summary:
     ) -> None:
         """Print one table; the columns `numbers` are set to the right."""
         table = Table(
-            title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
         )
         for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index in numbers else "left", overflow="fold")
+            table.add_column(
+                column,
+                justify="right" if index in numbers else "left",
+                overflow="fold",
+                no_wrap=index in numbers,
+            )
         for row in rows:
             table.add_row(*row)
         self.console.print(table)
@@ -79,32 +86,62 @@ class Summary:
         title = f"A morning at Brewline: {midnight:%A, %d %B %Y}"
         self.table(title, ["time", "from", "what happened", "answer", "what should come of it"], rows)
 
-    def arrived(self, taken: Counts, refused: Counts) -> None:
-        names = [
-            *expected.ARRIVED,
-            *sorted({name for name, _ in [*taken, *refused]} - expected.ARRIVED.keys()),
+    def platforms(
+        self,
+        taken: Counts,
+        refused: Counts,
+        states: Counts,
+        shown: Mapping[tuple[str, str], int],
+        said: Mapping[str, int],
+    ) -> None:
+        """A row for each connection: what came from it, and what went out to it."""
+        met = {name for name, _ in [*taken, *refused, *states]}
+        rows = [
+            (
+                name or "unknown",
+                PLAYED.get(name, ""),
+                *self._in(name, taken, refused),
+                *self._out(name, states),
+            )
+            + (self._balances(name, shown),)
+            for name in [*PLAYED, *sorted(met - PLAYED.keys())]
         ]
-        rows = []
-        for name in names:
-            reasons = {reason: count for (of, reason), count in refused.items() if of == name}
-            found = (taken[name, "stored"], taken[name, "duplicate"], sum(reasons.values()))
-            figures = zip(
-                ("accepted", "sent again", "refused"),
-                found,
-                expected.ARRIVED.get(name, (0, 0, 0)),
-                strict=True,
-            )
-            cells = [self.figure(f"{name}, {word}", count, wanted) for word, count, wanted in figures]
-            rows.append(
-                (name or "unknown", *cells, ", ".join(reason.replace("_", " ") for reason in reasons))
-            )
         self._compare("refused", refused, expected.REFUSED)
-        self.table(
-            "1. What arrived",
-            ["connection", "accepted", "sent again", "refused", "because of"],
-            rows,
-            {1, 2, 3},
-        )
+        self._compare("said by the platforms' own records", said, expected.SAID)
+        columns = ["connection", "platform", "in", "again", "refused", "out", "replaced", "dead", "shown"]
+        self.table("1. What came from each platform, and what it was told", columns, rows, range(2, 9))
+
+    def _in(self, name: str, taken: Counts, refused: Counts) -> list[str]:
+        no = sum(count for (of, _), count in refused.items() if of == name)
+        found = (taken[name, "stored"], taken[name, "duplicate"], no)
+        wanted = expected.ARRIVED.get(name, (0, 0, 0))
+        return [
+            self.figure(f"{name}, {word}", *pair)
+            for word, *pair in zip(("accepted", "sent again", "refused"), found, wanted, strict=True)
+        ]
+
+    def _out(self, name: str, states: Counts) -> list[str]:
+        total, dead = expected.DELIVERIES.get(name, (0, 0))
+        found = sum(count for (of, _), count in states.items() if of == name)
+        waiting = states[name, "ready"] + states[name, "sending"]
+        self.figure(f"{name}, waiting", waiting, 0)
+        return [
+            self.figure(f"{name}, all deliveries", found, total),
+            str(states[name, "replaced"] or DOT),
+            self.figure(f"{name}, dead", states[name, "dead"], dead),
+        ]
+
+    def _balances(self, name: str, shown: Mapping[tuple[str, str], int]) -> str:
+        """How many members' balances the platform shows."""
+        found, wanted = (sum(of == name for of, _ in those) for those in (shown, expected.SHOWN))
+        return self.figure(f"{name}, balances shown", found, wanted)
+
+    def reasons(self, refused: Counts, dead: Sequence[str]) -> None:
+        """Below the table: why something was refused or could not be told."""
+        told = [f"refused: {name}: {reason.replace('_', ' ')}" for name, reason in refused]
+        for line in [*told, *(f"dead: {why}" for why in dead)]:
+            self.console.print(f"   [dim]{escape(line)}[/dim]")
+        self.console.print()
 
     def became(self, fates: Sequence[Fate]) -> None:
         counted = Counter(each.fate for each in fates)
@@ -160,70 +197,15 @@ class Summary:
                 "every chain intact.\n"
             )
 
-    def deliveries(self, states: Counts, dead: Sequence[str], seen: Sequence[Seen]) -> None:
-        rows = []
-        for name in [
-            *expected.DELIVERIES,
-            *sorted({name for name, _ in states} - expected.DELIVERIES.keys()),
-        ]:
-            total, wanted_dead = expected.DELIVERIES.get(name, (0, 0))
-            done, replaced = states[name, "done"], states[name, "replaced"]
-            waiting = states[name, "ready"] + states[name, "sending"]
-            rows.append(
-                (
-                    name,
-                    self.figure(
-                        f"{name}, all deliveries", done + replaced + waiting + states[name, "dead"], total
-                    ),
-                    str(done),
-                    str(replaced or "[dim]·[/dim]"),
-                    self.figure(f"{name}, waiting", waiting, 0),
-                    self.figure(f"{name}, dead", states[name, "dead"], wanted_dead),
-                    "\n".join(
-                        escape(each.partition(": ")[2]) for each in dead if each.startswith(f"{name}: ")
-                    ),
-                )
-            )
-        columns = ["connection", "to tell", "delivered", "replaced", "waiting", "dead", ""]
-        self.table("4. What went out", columns, rows, {1, 2, 3, 4, 5})
-        self._routes(states, seen)
-        told = shown(seen)
-        self._compare("shown at the platform", told, expected.SHOWN)
-        if told == expected.SHOWN:
+    def balances(self, shown: Mapping[tuple[str, str], int]) -> None:
+        """One line: every balance at every platform was compared."""
+        self._compare("shown at the platform", shown, expected.SHOWN)
+        if shown == expected.SHOWN:
+            places = len({name for name, _ in shown})
             self.console.print(
-                f"[green]✓[/green] All {len(told)} balances at the platforms are as in the ledger."
+                f"[green]✓[/green] All {len(shown)} balances that {places} platforms show are as in the ledger, "
+                "and nothing was said twice."
             )
-
-    def _routes(self, states: Counts, seen: Sequence[Seen]) -> None:
-        """What the played platforms saw. Each delivery is one effect, whatever the number of calls."""
-        rows: list[Sequence[str]] = []
-        for route in ROUTES:
-            calls = [each for each in seen if each.route is route]
-            keys = {each.key for each in calls if each.key}
-            wanted = expected.READS.get(route.does)
-            if wanted is None:
-                wanted = states[route.connection, "done"] + expected.AGAIN.get(route.does, 0)
-            if route.key:
-                once = states[route.connection, "done"]
-                told = self.figure(f"{route.connection}, keys of {route.does!r}", len(keys), once)
-            else:
-                told = "[dim]·[/dim]"
-            answers = Counter(each.status for each in calls)
-            rows.append(
-                (
-                    route.connection,
-                    route.does,
-                    self.figure(f"{route.connection}, calls to {route.does!r}", len(calls), wanted),
-                    told,
-                    ", ".join(f"{count} x {status}" for status, count in sorted(answers.items())),
-                    _short(f"{route.method} {calls[0].path}" if calls else ""),
-                )
-            )
-        columns = ["connection", "was called to", "calls", "keys", "answers", "first call"]
-        if self.console.width < WIDE:
-            columns, rows = columns[:-1], [row[:-1] for row in rows]
-        title = "   What the platforms saw (keys: different idempotency keys among the calls)"
-        self.table(title, columns, rows, {2, 3})
 
     def _compare(self, what: str, found: Mapping[Any, int], wanted: Mapping[Any, int]) -> None:
         """Note every figure that is off, shown in a table or not."""
@@ -248,7 +230,3 @@ class Summary:
 
 def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _short(path: str) -> str:
-    return f"[dim]{escape(path[:31])}{'…' if len(path) > 31 else ''}[/dim]"

@@ -91,7 +91,8 @@ class HubSpot(Platform):
     @route("GET", RECORD)
     def read(self, call: Call, kind: str, key: str) -> Any:
         record = self.by(call, kind, key)
-        wanted = call.query.get("properties", "").split(",")
+        asked = call.query.get("properties", "")
+        wanted = asked if isinstance(asked, list) else asked.split(",")
         shown = {name: record["properties"].get(name) for name in wanted if name}
         linked = record["associations"] if call.query.get("associations") else {}
         return {"id": record["id"], "properties": shown, "associations": linked}
