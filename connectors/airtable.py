@@ -427,21 +427,15 @@ class Airtable(Connector):
     def _upsert(self, table: str, field: str, key: str, cells: Mapping[str, Cell], client: Client) -> Receipt:
         """Write one row, found by its key. PATCH leaves the other columns; PUT would empty them.
 
-        Nothing is null: an empty text would be taken for a choice that the column does not have.
+        An empty text becomes null: it would be taken for a choice that the column does not have.
         """
         if not self.settings.base:
             raise Rejected("set `base` and `access_token`")
+        fields = {name: None if cell == "" else cell for name, cell in cells.items()}
         body = {
             "performUpsert": {"fieldsToMergeOn": [field]},
             "typecast": False,  # it would make new options of unknown words
-            "records": [
-                {
-                    "fields": {
-                        **{name: None if cell == "" else cell for name, cell in cells.items()},
-                        field: key,
-                    }
-                }
-            ],
+            "records": [{"fields": {**fields, field: key}}],
         }
         path = f"/v0/{self.settings.base}/{quote(table, safe='')}"
         return Receipt(text_at(self._call(client, "PATCH", path, body).object(), "records", 0, "id"))

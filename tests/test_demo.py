@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import io
+import json
 import os
 import signal
 import socket
@@ -19,10 +21,14 @@ from hub import ledger, pipeline, plugins
 from hub.demo import expected, outcome, run, webhook_of
 from hub.demo.child import Served
 from hub.demo.folder import MARK, emptied, free_port, loopback, write_files
-from hub.demo.morning import MORNING, happened, last_morning
+from hub.demo.given import begin
+from hub.demo.morning import MORNING
 from hub.demo.outcome import Account, Fate
+from hub.demo.platforms import PLAYED, playing, settings
 from hub.demo.show import Summary
-from hub.demo.sink import ROUTES, Sink, shown
+from hub.demo.shown import said as said_by
+from hub.demo.shown import shown
+from hub.demo.step import happened, last_morning
 from hub.hub import open_hub
 from hub.sdk import ConfigError, HubError
 from hub.sdk.samples import samples_of
@@ -88,8 +94,9 @@ def test_a_hub_that_does_not_start_says_why(tmp_path):
 def test_the_morning_comes_to_the_same_in_bites_of(bite, tmp_path):
     midnight = last_morning(datetime.now(UTC))
     kinds = plugins.load().connectors
-    with Sink(midnight.replace(hour=10)) as sink:
-        hub = open_hub(write_files(tmp_path, listen="127.0.0.1:1", sink=sink.url, connectors=kinds))
+    with playing(datetime.now(UTC)) as sim:
+        begin(sim, midnight.replace(hour=10))
+        hub = open_hub(write_files(tmp_path, listen="127.0.0.1:1", settings=settings(sim), connectors=kinds))
         try:
             for step in MORNING:
                 if step.status == 200:
@@ -147,19 +154,24 @@ def test_a_port_that_is_taken_is_not_shared(taken_port):
 # The story.
 
 
-def test_every_step_of_the_morning_has_its_platform_and_sample(tmp_path):
+def test_every_connector_has_a_part_in_the_morning_and_every_step_a_sample(tmp_path):
     kinds = plugins.load().connectors
-    hub_file = write_files(tmp_path, listen="127.0.0.1:1", sink="http://127.0.0.1:2", connectors=kinds)
-    hub = open_hub(hub_file)
-    playing = {hub.connections[step.connection].connector.name for step in MORNING}
+    with playing(NOW) as sim:
+        hub = open_hub(write_files(tmp_path, listen="127.0.0.1:1", settings=settings(sim), connectors=kinds))
     names = {
         name: {f"{s.type}~{s.variant}".rstrip("~") for s in samples_of(c.connector)}
         for name, c in hub.connections.items()
     }
     hub.close()
-    assert playing <= set(kinds)
-    assert len(playing) >= 8
+    assert {name: c.connector.name for name, c in hub.connections.items()} == PLAYED
+    assert {step.connection for step in MORNING} == set(PLAYED)
+    assert set(PLAYED.values()) == set(kinds)
     assert all(step.sample in names[step.connection] for step in MORNING)
+
+
+def test_every_connector_with_actions_is_called():
+    kinds = plugins.load().connectors
+    assert {PLAYED[name] for name in expected.DELIVERIES} == {n for n, kind in kinds.items() if kind.actions}
 
 
 @pytest.mark.parametrize("hours", range(25))
@@ -172,20 +184,40 @@ def test_the_morning_is_over_whenever_the_demo_runs(hours):
 # The played platforms.
 
 
-def test_a_call_to_no_played_platform_is_noticed():
-    with Sink(NOW) as sink:
-        assert requests.get(f"{sink.url}/v9/unheard-of", timeout=5).status_code == 404
-    assert (sink.lost, sink.seen) == (["GET /v9/unheard-of"], [])
+@pytest.fixture
+def sim():
+    with playing(NOW) as simulator:
+        begin(simulator, NOW)
+        yield simulator
 
 
-def test_the_till_adds_up_what_it_is_told_and_others_keep_the_last_word():
-    with Sink(NOW) as sink:
-        for points in (50, -4):
-            body = {"idempotency_key": "k", "adjust_points": {"points": points}}
-            requests.post(f"{sink.url}/v2/loyalty/accounts/loyalty-anna/adjust", json=body, timeout=5)
-            body = {"properties": {"loyalty_points": str(points)}}
-            requests.patch(f"{sink.url}/crm/v3/objects/contacts/anna%40example.com", json=body, timeout=5)
-    assert shown(sink.seen) == {("till", "loyalty-anna"): 46, ("crm", "anna@example.com"): -4}
+def told(sim, points, key="k", secret=""):
+    """The academy is told a balance, signed as the hub signs."""
+    academy, body = sim["generic_hmac"], json.dumps({"customer": "seat-311", "points": points}).encode()
+    digest = hmac.new((secret or academy.key).encode(), body, "sha256").hexdigest()
+    headers = {"Idempotency-Key": key, "X-Academy-Signature": f"sha256={digest}"}
+    return requests.post(f"{academy.url}/loyalty", data=body, headers=headers, timeout=5)
+
+
+def test_the_academy_loses_its_first_answer_and_counts_what_comes_again_once(sim):
+    with pytest.raises(requests.ConnectionError):
+        told(sim, 100)
+    assert told(sim, 100).ok
+    assert told(sim, 90, secret="of another hub").status_code == 401
+    assert said_by(sim)["academy"] == 1
+    assert shown(sim)["academy", "sam@example.org"] == 100
+
+
+def test_a_call_to_no_played_platform_is_noticed(sim):
+    assert requests.get(f"{sim.url('shopify')}/v9/unheard-of", timeout=5).status_code == 404
+    assert sim.violations == ["shopify: GET /v9/unheard-of: the simulator plays no such call"]
+
+
+def test_who_is_shown_is_told_by_name_and_a_stranger_by_id(sim):
+    sim["stripe"].add_customer("cus_nobody", metadata={"loyalty_points": "7"})
+    sim["stripe"].records["customers"]["cus_TBrewlineJonas1"]["metadata"] = {"loyalty_points": "0"}
+    seen = {who: points for (name, who), points in shown(sim).items() if name == "payments"}
+    assert seen == {"Jonas Weber": 0, "cus_nobody": 7}
 
 
 # What it says.
@@ -210,20 +242,42 @@ def test_a_figure_that_is_off_is_marked_and_named(summary):
 
 def test_an_event_or_refusal_nobody_foresaw_is_off_too(summary):
     summary.became([Fate("stuck", "till", "payment.created", "")])
-    summary.arrived(Counter(), Counter({("till", "stale_timestamp"): 1}))
+    summary.platforms(Counter(), Counter({("till", "stale_timestamp"): 1}), Counter(), {}, {})
     assert "events stuck: 1, and 0 was expected" in summary.faults
     assert "refused: till, stale_timestamp: 1, expected nothing" in summary.faults
+    assert "till, refused: 1, and 0 was expected" in summary.faults
+
+
+def test_a_delivery_too_many_and_a_text_said_twice_are_off(summary):
+    states = Counter({("texts", "done"): 2, ("till", "dead"): 2, ("nowhere", "ready"): 1})
+    summary.platforms(Counter(), Counter(), states, {}, {**expected.SAID, "texts": 2})
+    assert "texts, all deliveries: 2, and 1 was expected" in summary.faults
+    assert "till, dead: 2, and 1 was expected" in summary.faults
+    assert "nowhere, waiting: 1, and 0 was expected" in summary.faults
+    assert "in the platforms' own records: texts: 2, expected 1" in summary.faults
 
 
 def test_a_platform_that_shows_another_balance_is_off(summary):
-    summary.deliveries(Counter(), [], [])
-    assert "shown at the platform: shop, 7340188266789: nothing, expected 75" in summary.faults
+    summary.balances({**expected.SHOWN, ("shop", "Marta Lindqvist"): 76})
+    assert summary.faults == ["shown at the platform: shop, Marta Lindqvist: 76, expected 75"]
+    assert "as in the ledger" not in said(summary)
 
 
 def test_the_arithmetic_of_a_member_can_be_read():
-    account = Account("Marta", [], [("welcome", 50), ("goods", 1061), ("goods", -18)], 1043, 50)
-    assert account.sum == "welcome 50, goods 1,061 - 18"
+    awards = [("welcome", 50), ("goods", 1061), ("goods", -18), ("espresso", -40)]
+    account = Account("Marta", [], awards, 1043, 10)
+    assert account.sum == "welcome 50, goods 1,061 - 18, espresso -40"
 
 
-def test_every_call_the_demo_counts_is_one_a_platform_knows():
-    assert {*expected.READS, *expected.AGAIN} <= {route.does for route in ROUTES}
+def test_a_row_of_a_platform_fits_a_terminal_of_80_columns(tmp_path):
+    """Figures that are right: one that is off may take more room."""
+    summary = Summary(Console(file=io.StringIO(), width=80), tmp_path)
+    taken: Counter[tuple[str, str]] = Counter()
+    for name, (accepted, again, _) in expected.ARRIVED.items():
+        taken.update({(name, "stored"): accepted, (name, "duplicate"): again})
+    states = Counter({(name, "dead"): dead for name, (_, dead) in expected.DELIVERIES.items()})
+    states.update({(name, "done"): rows - dead for name, (rows, dead) in expected.DELIVERIES.items()})
+    summary.platforms(taken, Counter(expected.REFUSED), states, expected.SHOWN, expected.SAID)
+    assert not summary.faults
+    rows = {line.split()[0]: line.split() for line in said(summary).splitlines() if line.strip()}
+    assert {name: rows[name][1] for name in PLAYED} == PLAYED

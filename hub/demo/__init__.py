@@ -29,9 +29,11 @@ from hub.connections import Connection
 from hub.demo import outcome
 from hub.demo.child import Served
 from hub.demo.folder import emptied, free_port, loopback, write_files
+from hub.demo.given import begin
 from hub.demo.morning import MORNING
-from hub.demo.platforms import begin, playing, said, settings, shown
+from hub.demo.platforms import playing, settings
 from hub.demo.show import Summary
+from hub.demo.shown import said, shown
 from hub.demo.step import Step, last_morning, values_at
 from hub.sdk import HubError, Webhook
 from hub.sdk.simulator import Simulator
@@ -195,8 +197,8 @@ def ending_in_order() -> Iterator[None]:
 
 def wait_for_interrupt(console: Console, hub: Served, sim: Simulator) -> None:
     """Serve on until Ctrl-C, or until the hub ends by itself; the platforms' clock goes on meanwhile."""
-    console.print(f"The hub keeps serving at {hub.base}. Ctrl-C ends it.")
     try:
+        console.print(f"The hub keeps serving at {hub.base}. Ctrl-C ends it.")
         while not hub.ended(TICK_S):
             sim.clock.advance((datetime.now(UTC) - sim.clock.now).total_seconds())
     except KeyboardInterrupt:

@@ -12,7 +12,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hub.intake import CursorIntake
 from hub.storage import Database
-from hub.storage.tables import award, balance, contact, cursor, event, identity, inbox, outbox, posting
+from hub.storage.tables import (
+    award,
+    balance,
+    contact,
+    cursor,
+    event,
+    identity,
+    inbox,
+    outbox,
+    posting,
+    redemption,
+)
 
 Counts = Counter[tuple[str, str]]
 FATES = {
@@ -45,7 +56,7 @@ class Account:
     Attributes:
         name: or an e-mail address, where no name is known.
         known_at: connections that know the member, and `email` for a verified address.
-        awards: (rule, points) in order of posting.
+        awards: (rule, points) in order of posting; behind them (reward, points below zero).
     """
 
     name: str
@@ -125,6 +136,9 @@ def accounts(connection: sa.Connection) -> list[Account]:
     )
     for row in connection.execute(awards.order_by(posting.c.seq, award.c.n)):
         given[row.member].append((row.rule, row.points))
+    spent = sa.select(redemption.c.member, redemption.c.reward, redemption.c.points - redemption.c.returned)
+    for member, reward, points in connection.execute(spent.order_by(redemption.c.id)):
+        given[member].append((reward, -points))
     return [
         Account(
             told[row.member].get("name") or told[row.member].get("email", row.member),

@@ -102,12 +102,12 @@ class Summary:
                 PLAYED.get(name, ""),
                 *self._in(name, taken, refused),
                 *self._out(name, states),
+                self._balances(name, shown),
             )
-            + (self._balances(name, shown),)
             for name in [*PLAYED, *sorted(met - PLAYED.keys())]
         ]
         self._compare("refused", refused, expected.REFUSED)
-        self._compare("said by the platforms' own records", said, expected.SAID)
+        self._compare("in the platforms' own records", said, expected.SAID)
         columns = ["connection", "platform", "in", "again", "refused", "out", "replaced", "dead", "shown"]
         self.table("1. What came from each platform, and what it was told", columns, rows, range(2, 9))
 

@@ -25,6 +25,12 @@ MEMBER = Play(
 PLAYS = [
     MEMBER,
     replace(MEMBER, given=known, wanted=[{"Member": "m-7", "Name": "Ida", "Points": 61, "Tier": "gold"}]),
+    # No tier is no choice of the column's.
+    replace(
+        MEMBER,
+        params=UpsertMember(member="m-7", cells={"Points": 61, "Tier": ""}),
+        wanted=[{"Member": "m-7", "Points": 61}],
+    ),
     Play(
         Airtable,
         "upsert_posting",
