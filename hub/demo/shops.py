@@ -202,7 +202,7 @@ STEPS = (
         "academy",
         "workshop.attended",
         "Sam attends a cupping at the academy",
-        "100 beans; the academy is told, and told again: it is down at first",
+        "100 beans; the academy is told, and told again: its answer is lost",
         {"created_at": iso, "customer": {"ref": "seat-311", "mail": "sam@example.org"}},
     ),
     Step(
