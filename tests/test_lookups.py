@@ -35,24 +35,32 @@ def bench(database, tmp_path):
     bench.hub.close()
 
 
-def test_webhooks_are_listed_newest_first_and_by_id(bench):
+@pytest.fixture
+def nth(bench):
+    """The ids of these webhooks: on PostgreSQL they begin with the month."""
     with bench.hub.database.read_inbox() as tx:
-        assert [row.id for row in inbox.list_rows(tx, newest_first=True, limit=2)] == [4, 3]
-        assert [row.id for row in inbox.list_rows(tx, newest_first=True, after=3)] == [2, 1]
-        assert [row.id for row in inbox.list_rows(tx, ids=[1, 3, 9])] == [1, 3]
-        assert inbox.last_id(tx) == 4
-        assert inbox.facts_of(tx, 1).headers.keys() >= {"webhook-id"}
-        assert inbox.facts_of(tx, 9) is None
-    assert bench.hub.intake.unprocessed([1, 2, 3, 4]) == {4}
+        before = inbox.last_id(tx) - 4
+    return lambda number: before + number
 
 
-def test_the_journal_says_what_became_of_them(bench):
+def test_webhooks_are_listed_newest_first_and_by_id(bench, nth):
+    with bench.hub.database.read_inbox() as tx:
+        assert [row.id for row in inbox.list_rows(tx, newest_first=True, limit=2)] == [nth(4), nth(3)]
+        assert [row.id for row in inbox.list_rows(tx, newest_first=True, after=nth(3))] == [nth(2), nth(1)]
+        assert [row.id for row in inbox.list_rows(tx, ids=[nth(1), nth(3), nth(9)])] == [nth(1), nth(3)]
+        assert inbox.last_id(tx) == nth(4)
+        assert inbox.facts_of(tx, nth(1)).headers.keys() >= {"webhook-id"}
+        assert inbox.facts_of(tx, nth(9)) is None
+    assert bench.hub.intake.unprocessed([nth(n) for n in (1, 2, 3, 4)]) == {nth(4)}
+
+
+def test_the_journal_says_what_became_of_them(bench, nth):
     with bench.hub.database.read() as tx:
-        states = {fate.inbox_id: fate.state for fate in journal.fates(tx, [1, 2, 3, 4])}
-        assert states == {1: "done", 2: "parked", 3: "waiting"}
-        assert journal.webhooks_in(tx, "parked") == [2]
+        states = {fate.inbox_id: fate.state for fate in journal.fates(tx, [nth(n) for n in (1, 2, 3, 4)])}
+        assert states == {nth(1): "done", nth(2): "parked", nth(3): "waiting"}
+        assert journal.webhooks_in(tx, "parked") == [nth(2)]
         assert journal.webhooks_in(tx, "parked", of="till") == []
-        assert journal.webhooks_in(tx, "done", after=1) == []
+        assert journal.webhooks_in(tx, "done", after=nth(1)) == []
         assert journal.webhooks_in(tx, "waiting", since=bench.clock()) == []
         assert [(state, count) for state, count, _ in journal.left_open(tx)] == [
             ("parked", 1),
@@ -60,28 +68,31 @@ def test_the_journal_says_what_became_of_them(bench):
         ]
 
 
-def test_a_replay_wakes_what_is_asked_for_and_nothing_else(bench):
+def test_a_replay_wakes_what_is_asked_for_and_nothing_else(bench, nth):
     database, now = bench.hub.database, bench.clock()
     with database.write() as tx:
-        assert [f.inbox_id for f in journal.replay(tx, now, journal.OPEN, dry_run=True)] == [2, 3]
-        assert [f.state for f in journal.replay(tx, now, journal.OPEN, inbox_ids=[3])] == ["waiting"]
+        assert [f.inbox_id for f in journal.replay(tx, now, journal.OPEN, dry_run=True)] == [nth(2), nth(3)]
+        assert [f.state for f in journal.replay(tx, now, journal.OPEN, inbox_ids=[nth(3)])] == ["waiting"]
         assert journal.replay(tx, now, ["parked"], of="till") == []
-        assert {f.inbox_id: f.state for f in journal.fates(tx, [2, 3])} == {2: "parked", 3: "ready"}
+        assert {f.inbox_id: f.state for f in journal.fates(tx, [nth(2), nth(3)])} == {
+            nth(2): "parked",
+            nth(3): "ready",
+        }
     bench.work()
     with database.read() as tx:
-        assert [fate.state for fate in journal.fates(tx, [3])] == ["waiting"]
+        assert [fate.state for fate in journal.fates(tx, [nth(3)])] == ["waiting"]
 
 
-def test_a_replayed_event_that_was_mended_is_posted_once(bench):
+def test_a_replayed_event_that_was_mended_is_posted_once(bench, nth):
     fates = {}
     for _ in range(2):
         with bench.hub.database.write() as tx:
             journal.replay(tx, bench.clock(), [*journal.OPEN, "ready"])
         bench.work()
         with bench.hub.database.read() as tx:
-            fates = {fate.inbox_id: fate.state for fate in journal.fates(tx, [1, 2, 3, 4])}
+            fates = {fate.inbox_id: fate.state for fate in journal.fates(tx, [nth(n) for n in (1, 2, 3, 4)])}
             assert len(ledger.last_postings(tx, members.find(tx, "app:brew-20417")[0])) == 2
-    assert fates == {1: "done", 2: "parked", 3: "waiting", 4: "done"}
+    assert fates == {nth(1): "done", nth(2): "parked", nth(3): "waiting", nth(4): "done"}
 
 
 def test_a_member_is_found_by_every_proof_and_by_what_was_told(bench):
@@ -119,10 +130,10 @@ def test_stored_events_come_back_with_the_mapping_that_counted(bench):
     assert [event.type for _, events in recent for event in events] == [REFUNDED]
 
 
-def test_a_stored_event_is_read_as_its_mapping_saw_it(bench):
+def test_a_stored_event_is_read_as_its_mapping_saw_it(bench, nth):
     app = connection_for(bench.hub.config, "standard_webhooks", "app")
     with bench.hub.database.read() as tx:
-        (fate,) = journal.fates(tx, [2])
+        (fate,) = journal.fates(tx, [nth(2)])
     source = stored_source(bench.hub.database, app, fate.id)
     assert (source.type, source.payload["data"]["order"]["id"]) == (PAID, "B-2")
     with pytest.raises(HubError, match="no event has the id"):

@@ -34,6 +34,8 @@ def test_the_migrations_make_the_tables_that_the_code_declares(database, part):
         d
         for d in differences
         if not (d[0] == "add_index" and d[1].name == "inbox_pending" and database.is_sqlite)
+        # What is cut by the month is unique within each month: see `hub.storage.partitions`.
+        and not (d[0] == "add_constraint" and d[1].table.name == "inbox" and not database.is_sqlite)
     ]
     assert differences == []
 

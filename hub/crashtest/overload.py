@@ -110,19 +110,18 @@ def _drain(hub: Site, wanted: int, since: float) -> float:
 
 def _storm(hub: Site, seconds: float, connections: int, seed: int) -> tuple[Load, int]:
     """Let the sending process do its work; return what it saw, and the most memory the hub used meanwhile, in KB."""
-    command = [sys.executable, "-m", "hub.crashtest.storm", str(hub.file), str(hub.web.port), str(seconds), str(connections), str(seed)]  # fmt: skip
-    sender = subprocess.Popen(command, stdout=subprocess.PIPE, env=hub.environment)  # noqa: S603 - ourselves
+    command = [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", "hub.crashtest.storm", str(hub.file), str(hub.web.port), str(seconds), str(connections), str(seed)]  # fmt: skip
     peak_kb = 0
-    try:
-        assert sender.stdout
-        with select.epoll() as poll:
-            poll.register(sender.stdout, select.EPOLLIN | select.EPOLLHUP)
-            while not poll.poll(EVERY_S):
-                peak_kb = max(peak_kb, memory_kb(hub.web.pid))
-        return msgspec.json.decode(sender.stdout.read(), type=Load), peak_kb
-    finally:
-        sender.kill()
-        sender.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=hub.environment) as sender:  # noqa: S603 - ourselves
+        try:
+            assert sender.stdout
+            with select.epoll() as poll:
+                poll.register(sender.stdout, select.EPOLLIN | select.EPOLLHUP)
+                while not poll.poll(EVERY_S):
+                    peak_kb = max(peak_kb, memory_kb(hub.web.pid))
+            return msgspec.json.decode(sender.stdout.read(), type=Load), peak_kb
+        finally:
+            sender.kill()
 
 
 def memory_kb(pid: int) -> int:

@@ -91,8 +91,7 @@ class HubSpot(Platform):
     @route("GET", RECORD)
     def read(self, call: Call, kind: str, key: str) -> Any:
         record = self.by(call, kind, key)
-        asked = call.query.get("properties", "")
-        wanted = asked if isinstance(asked, list) else asked.split(",")
+        wanted = _names(call.query.get("properties", ""))
         shown = {name: record["properties"].get(name) for name in wanted if name}
         linked = record["associations"] if call.query.get("associations") else {}
         return {"id": record["id"], "properties": shown, "associations": linked}
@@ -202,3 +201,8 @@ def deal_meets(deal: Mapping[str, Any]) -> Any:
         return int(asked["value"]) <= at <= int(asked["highValue"])
 
     return meets
+
+
+def _names(told: str | list[str]) -> list[str]:
+    """Return the properties that a query asks for: with commas, or a field for each."""
+    return [name for each in ([told] if isinstance(told, str) else told) for name in each.split(",")]
