@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/hub demo $(if $(ONCE),--once)
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

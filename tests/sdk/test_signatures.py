@@ -291,6 +291,7 @@ def test_a_curves_signature_passes_with_any_live_key(keys):
         ("", [PUBLIC], "missing_signature"),
         (None, [PUBLIC], "missing_signature"),
     ],
+    ids=["stranger", "no key", "no good key", "other body", "no pair", "no base64", "empty", "none"],
 )
 def test_a_curves_wrong_signature_is_refused_with_its_reason(signature, keys, reason):
     with pytest.raises(NotVerified, match=reason):
