@@ -28,7 +28,7 @@ RATE = '{points: 1, per: "1.00 EUR"}'
 
 def measure(report: Report) -> None:
     with TemporaryDirectory(prefix="hub-benchmarks-") as name:
-        hub = open_hub(hub_file(Path(name)))
+        hub = open_hub(hub_file(Path(name) / "hub"))
         try:
             report.add("simulate.processed", fill(hub), "events/s")
             spare_the_collector()
