@@ -305,7 +305,7 @@ class Expression:
         self.kind = kind
         self.source = source
         self._env = env
-        self._program = program
+        self._program: Any | None = program
         self._readers: dict[str, Any] = {}
 
     def evaluate(self, activation: Activation) -> Any:
@@ -314,6 +314,8 @@ class Expression:
         Raises:
             ExpressionError: with `absent`.
         """
+        if self._program is None:
+            self._program = self._env._program(self.source, self.text)  # noqa: SLF001
         try:
             return activation.run(self._program)
         except ExpressionError as error:
@@ -321,6 +323,10 @@ class Expression:
                 held = (self._followed(path, activation)[1] for path in self.paths)
                 error.absent = any(value is None or value.type() == _NULL for value in held)
             raise
+
+    def rest(self) -> None:
+        """Give back what is compiled, until it is evaluated by itself; a program takes 15 KB."""
+        self._program = None
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
@@ -367,6 +373,9 @@ class Bundle:
             self._program = env._program(f"[{joined}]", joined)  # noqa: SLF001
         except ExpressionError:  # together they are nested or long beyond the library's bounds
             self._program = None
+        else:
+            for expression in expressions.values():
+                expression.rest()
 
     def evaluate(self, activation: Activation) -> tuple[dict[str, Any], dict[str, ExpressionError]]:
         """Return the values by name, and the errors of those that have none."""

@@ -70,5 +70,7 @@ def claim(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
+    # structlog would load it, and Pygments with it, to paint tracebacks: 4 MB that no server's log needs.
+    sys.modules["rich"] = None  # type: ignore[assignment]
     _file, _listen, _workers = sys.argv[1:]
     told(partial(serve, Path(_file), _listen, int(_workers)))
