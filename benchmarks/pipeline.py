@@ -14,7 +14,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from benchmarks import disk, full
-from benchmarks.load import Load, Orders, run
+from benchmarks.load import MOST_PER_S, Load, Orders, run
 from benchmarks.report import Report
 from benchmarks.servers import hub_file, server
 from hub.intake import CursorIntake
@@ -94,6 +94,7 @@ class Watched:
 
     def run(self, port: int, orders: Orders, offered: float | None) -> tuple[Load, float]:
         """Send for one step; return what was accepted, and the events a second processed meanwhile."""
+        orders.sign(int(STEP_S * (offered or MOST_PER_S)))  # it would count as time of the hub's
         before, began = self._position(), time.perf_counter()
         load = run(port, orders, seconds=STEP_S, per_s=offered)
         return load, (self._position() - before) / (time.perf_counter() - began)
