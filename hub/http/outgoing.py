@@ -71,7 +71,7 @@ class Outgoing:
         session.begin(budget_s, traceparent)
         return Client(
             session,
-            base_url=getattr(connection.connector.settings, "api_base", ""),
+            base_url=vars(connection.connector.settings).get("api_base", ""),
             idempotency_key=key,
             now=self._clock(),
             tokens=self.tokens_of(connection),

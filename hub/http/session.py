@@ -70,7 +70,7 @@ class GuardedSession(requests.Session):
             return super().request(method, url, *given, **options)
         prepared = requests.PreparedRequest()
         prepared.prepare_method(method.upper())
-        prepared.prepare_url(url, options.get("params") or {})
+        prepared.prepare_url(url, options.get("params") or "")
         merged = CaseInsensitiveDict({**self.headers})
         merged.update(headers)
         prepared.prepare_headers(merged)

@@ -34,7 +34,7 @@ from hub.tracing import About, Trace
 POLL_S = 1.0
 """How soon a row is seen whose writer rang no bell: retries that fall due, and other processes' rows."""
 SWEEP_EVERY_S = 10.0
-PER_THREAD = 16
+PER_THREAD = 64
 """Rows in hand for each thread, so that claiming and writing down cost little for each."""
 AHEAD_S = 5
 """Nor more in hand than the connection's rate lets out in this time."""
@@ -46,7 +46,7 @@ PATIENCE_S = 300.0
 """How long outcomes wait for a database that is away. Another process may send their rows again meanwhile, when their
 leases run out."""
 BATCH = 256
-GATHER_S = 0.01
+GATHER_S = 0.02
 """How long outcomes gather before they are written: nobody waits for them, and fewer commits leave more time to call."""
 
 log = structlog.get_logger()

@@ -281,7 +281,7 @@ def test_two_deliverers_share_the_work_and_send_nothing_twice(bench, till):
 @pytest.mark.parametrize(
     ("rate", "concurrency", "rows"),
     [
-        (Rate(1000, 1000), 4, 64),  # 16 for each thread
+        (Rate(1000, 1000), 4, 256),  # 64 for each thread
         (Rate(2, 5), 4, 15),  # what the rate lets out in five seconds: 5 + 2 * 5
         (Rate(0.1, 1), 4, 1),
     ],
