@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from hub import inbox, journal, outbox, people, plugins
+from hub import inbox, journal, outbox, people, plugins, proving
 from hub.clock import Clock, system_clock
 from hub.config import Config, read_config
 from hub.connections import Connection
@@ -289,6 +289,22 @@ def _journal(patient: Patient, database: Database) -> Iterator[Row]:
         yield Row("warn", "events", said, fix) if age >= patience else Row("ok", "events", said)
 
 
+def _proof(_patient: Patient, database: Database) -> Iterator[Row]:
+    with database.read() as tx:
+        last = proving.last(tx)
+    if last is None:
+        yield Row("ok", "ledger", "it is proved every night; no proof has ended yet")
+        return
+    day, findings = last
+    look = "look at it with `hub ledger verify`"
+    if findings == proving.UNPROVED:
+        yield Row("bad", "ledger", f"the proof of {day} could not be made", look)
+    elif findings:
+        yield Row("bad", "ledger", f"the proof of {day} found {findings} things that do not hold", look)
+    else:
+        yield Row("ok", "ledger", f"the proof of {day} found nothing wrong")
+
+
 def _erasures(patient: Patient, database: Database) -> Iterator[Row]:
     with database.read() as tx:
         waiting = people.pending(tx)
@@ -407,6 +423,7 @@ DATABASE_CHECKS: tuple[Callable[[Patient, Database], Iterator[Row]], ...] = (
     _intake,
     _months,
     _journal,
+    _proof,
     _erasures,
     _outbox,
     _upkeep,

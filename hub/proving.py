@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
 import msgspec
+import sqlalchemy as sa
 import structlog
 
 from hub.rules.times import instant, on_the_wall
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 AT = time(3, 0)
 """When, by the clock on the programme's wall: after the day's points are settled, before anybody looks."""
-NAME = "proved"
-"""Of the cursor that says which day was proved last."""
+NAME, ENDED, FOUND = "proved", "proof_ended", "proof_found"
+"""Of the cursors: which day's proof was begun last, which day's was the last to end, and how many findings that had."""
+UNPROVED = -1
+"""In the place of findings: it could not be proved."""
 
 log = structlog.get_logger()
 
@@ -96,8 +99,25 @@ def _begins(hub: Hub, day: int) -> bool:
         return bool(tx.execute(ours).rowcount)
 
 
+def last(connection: sa.Connection) -> tuple[date, int] | None:
+    """Return the day of the last proof that ended, and how many findings it had, or UNPROVED; None before the first."""
+    kept = sa.select(cursor.c.name, cursor.c.position).where(cursor.c.name.in_([ENDED, FOUND]))
+    found = {name: position for name, position in connection.execute(kept)}  # noqa: C416 - a Row is no pair to `dict`
+    return (date.fromordinal(found[ENDED]), found[FOUND]) if found else None
+
+
+def _keep(hub: Hub, day: int, findings: int) -> None:
+    with hub.database.write() as tx:
+        new = insert_new(tx, cursor)
+        kept = new.values([{"name": ENDED, "position": day}, {"name": FOUND, "position": findings}])
+        tx.execute(
+            kept.on_conflict_do_update(index_elements=["name"], set_={"position": new.excluded.position})
+        )
+
+
 def _tell(hub: Hub, proof: Proof, status: int) -> None:
     lines = proof.said()
+    _keep(hub, proof.day, 0 if status == 0 else len(lines) if status == 1 else UNPROVED)
     if status == 0:
         log.info("the ledger is proved", action="ledger_proved")
         return

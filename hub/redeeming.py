@@ -35,7 +35,7 @@ def act(hub: Hub, scope: Scope, do: Callable[[Rewards], T]) -> T:
 
 
 def facts(hub: Hub, tx: sa.Connection, member_id: str) -> Mapping[str, Any]:
-    """Return what conditions read of a member. Reads only."""
-    book = Book.open(tx, {member_id}, now=hub.clock(), program=hub.programs.current)
+    """Return what conditions read of a member. Reads only, and waits for nobody."""
+    book = Book.open(tx, {member_id}, now=hub.clock(), program=hub.programs.current, lock=False)
     directory = Directory.open(tx, (), match=(), enrol=False, now=hub.clock())
     return Step(hub.programs, book, Facts.open(tx, ()), directory).about(member_id)

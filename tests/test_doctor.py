@@ -44,7 +44,7 @@ def said(rows: list[Row], what: str, state: str) -> list[str]:
 def test_a_healthy_hub_has_nothing_to_complain_of(hospital):
     rows = hospital()
     assert {row.state for row in rows} == {"ok"}
-    assert [row.what for row in rows] == ["files", "database", "inbox"]
+    assert [row.what for row in rows] == ["files", "database", "inbox", "ledger"]
 
 
 def test_every_complaint_names_a_fix(hospital):

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from helpers import make_hub, url_of
 
+from hub.doctor import examine
 from hub.proving import prove_due
 from hub.storage.tables import balance, cursor, outbox
 
@@ -41,6 +42,12 @@ def night(bench) -> bool:
     return began
 
 
+def doctor(bench) -> list[tuple[str, str]]:
+    """Return what `hub doctor` says of the ledger."""
+    rows = examine(bench.hub.config.path, offline=True, clock=bench.clock)
+    return [(row.state, row.said) for row in rows if row.what == "ledger"]
+
+
 def told(bench) -> list[str]:
     with bench.hub.database.read() as tx:
         return [params["text"] for params in tx.scalars(sa.select(outbox.c.params).order_by(outbox.c.id))]
@@ -48,7 +55,10 @@ def told(bench) -> list[str]:
 
 def test_a_sound_ledger_is_proved_every_night_without_a_word(bench):
     assert bench.hub.proof is None  # on its first day there is nothing to prove
+    assert doctor(bench) == [("ok", "it is proved every night; no proof has ended yet")]
     assert night(bench)
+    ((state, said),) = doctor(bench)
+    assert (state, said.endswith(" found nothing wrong")) == ("ok", True)
     prove_due(bench.hub)
     assert bench.hub.proof is None  # once a day
     assert told(bench) == []
@@ -62,6 +72,8 @@ def test_what_does_not_hold_is_told(bench):
     (text,) = told(bench)
     assert text.startswith("The ledger does not add up: ")
     assert text.endswith("Look at it with `hub ledger verify`.")
+    ((state, said),) = doctor(bench)
+    assert (state, said.endswith(" things that do not hold")) == ("bad", True)
 
 
 def test_a_day_is_proved_by_one_process(bench, monkeypatch):

@@ -19,7 +19,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(ALL)}")
     parser.add_argument("--postgresql", default=POSTGRESQL, help="a server on which databases may be made")
     parser.add_argument("--broker", default=BROKER, help="RabbitMQ or Redis, on which queues may be made")
-    parser.add_argument("--events", type=int, default=12_000, help="of workers; in fewer, how they start is measured too")
+    parser.add_argument(
+        "--events", type=int, default=12_000, help="of workers; in fewer, how they start is measured too"
+    )
     parser.add_argument("--backlog", type=int, default=5_000, help="events that wait; 100000 for a long run")
     parser.add_argument("--deliveries", type=int, default=4_000, help="calls of delivery")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long doorbell and backlog send")

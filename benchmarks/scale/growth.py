@@ -13,6 +13,8 @@ from benchmarks.scale.work import accept
 from hub import outbox
 from hub.hub import Hub, open_hub
 from hub.pipeline import process
+from hub.storage.partitions import first_number, month_of
+from hub.storage.tables import to_us
 
 ROUNDS = 3
 CUSTOMERS = 2_000
@@ -64,11 +66,15 @@ def one_round(hub: Hub, first: int, events: int) -> dict[str, float]:
 
 
 def fill(hub: Hub, rows: int) -> None:
-    """Put history in, by SQL: webhooks that are done, events, postings and legs of theirs, deliveries that were made."""
-    us = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp() * 1e6)
+    """Put history in, by SQL: webhooks that are done, events, postings and legs of theirs, deliveries that were made.
+
+    The webhooks are of this month, as if so many had come in it: its indexes are those that new ones meet.
+    """
+    now = datetime.now(UTC)
+    us, month = to_us(now) - rows, first_number(month_of(now))
     with hub.database.hub.begin() as tx:
         for statement in HISTORY:
-            given = {"rows": rows, "half": rows // 2, "us": us}
+            given = {"rows": rows, "half": rows // 2, "us": us, "month": month}
             tx.execute(
                 sa.text(statement), {name: value for name, value in given.items() if f":{name}" in statement}
             )
@@ -78,19 +84,19 @@ def fill(hub: Hub, rows: int) -> None:
 
 ID = "('018f000{kind}-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
 HISTORY = (
-    """INSERT INTO inbox (connection, delivery_id, received_at, method, url, headers, size, verdict, pending)
-       SELECT 'shop', 'old-' || n, :us + n * 1000, 'POST', 'https://points.example.com/webhooks/shop',
+    """INSERT INTO inbox (id, connection, delivery_id, received_at, method, url, headers, size, verdict, pending)
+       SELECT :month + nextval('inbox_id_seq'), 'shop', 'old-' || n, :us + n, 'POST', 'https://points.example.com/webhooks/shop',
               '{"x-shopify-topic":"orders/paid"}', 6000, 'verified', false FROM generate_series(1, :rows) n""",
     "INSERT INTO inbox_body (id, data) SELECT id, decode(repeat('ab', 300), 'hex') FROM inbox WHERE NOT pending",
     f"""INSERT INTO event (id, inbox_id, connection, source_id, part, type, name, fact, occurred_at, received_at, state, data)
-       SELECT {ID.format(kind=3)}, n, 'shop', 'old-' || n, 0, 'orders/paid', 'purchase.paid', 'shop:order/old-' || n,
-              :us + n * 1000, :us + n * 1000, 'done', '{{}}' FROM generate_series(1, :half) n""",
+       SELECT {ID.format(kind=3)}, :month + n, 'shop', 'old-' || n, 0, 'orders/paid', 'purchase.paid', 'shop:order/old-' || n,
+              :us + n, :us + n, 'done', '{{}}' FROM generate_series(1, :half) n""",
     f"""INSERT INTO posting (id, member, seq, key, request_hash, kind, occurred_at, posted_at, event, program_version, prev_hash, hash)
-       SELECT {ID.format(kind=2)}, {ID.format(kind=1)}, 1, 'earn:shop:order/old-' || n, '', 'earn', :us + n * 1000, :us + n * 1000,
+       SELECT {ID.format(kind=2)}, {ID.format(kind=1)}, 1, 'earn:shop:order/old-' || n, '', 'earn', :us + n, :us + n,
               {ID.format(kind=3)}, 'old', '', '' FROM generate_series(1, :half) n""",
     f"""INSERT INTO leg (posting, n, owner, wallet, bucket, delta)
        SELECT {ID.format(kind=2)}, 0, {ID.format(kind=1)}, 'beans', 'active', 10 FROM generate_series(1, :half) n""",
     f"""INSERT INTO outbox (id, connection, action, params, dedupe, created_at, state, attempts, done_at, posting)
-       SELECT {ID.format(kind=4)}, 'books', 'send', '{{}}', 'old-' || n, :us + n * 1000, 'done', 1, :us + n * 1000, {ID.format(kind=2)}
+       SELECT {ID.format(kind=4)}, 'books', 'send', '{{}}', 'old-' || n, :us + n, 'done', 1, :us + n, {ID.format(kind=2)}
        FROM generate_series(1, :half) n""",
 )  # fmt: skip

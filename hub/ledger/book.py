@@ -109,6 +109,7 @@ class Book:
         keys: Iterable[str] = (),
         holds: Iterable[str] = (),
         spent: Iterable[str] = (),
+        lock: bool = True,
     ) -> Self:
         """Read and lock what a batch of operations needs.
 
@@ -121,6 +122,7 @@ class Book:
             keys: idempotency keys that will be used; see `earn_key` and `settle_key`.
             holds: ids of holds that may be confirmed or released.
             spent: ids of postings that redeemed, of which something may be given back.
+            lock: False only to look: nobody waits, and nothing may be written.
         """
         stored = load.load(
             connection,
@@ -130,6 +132,7 @@ class Book:
             holds=set(holds),
             spent=set(spent),
             now=now,
+            lock=lock,
         )
         return cls(stored, connection, now, program)
 

@@ -74,6 +74,7 @@ def load(
     holds: AbstractSet[str],
     spent: AbstractSet[str],
     now: datetime,
+    lock: bool,
 ) -> Stored:
     """Read and lock `members` and whoever the others belong to, with what operations on them will touch.
 
@@ -83,7 +84,8 @@ def load(
     found = _earnings(connection, origins)
     stored.earnings |= found
     owners = {row.member for row in (*_HOLDERS(connection, holds), *_SPENDERS(connection, spent))}
-    stored.accounts = _accounts(connection, members | owners | {each.member for each in found.values()})
+    everybody = members | owners | {each.member for each in found.values()}
+    stored.accounts = _accounts(connection, everybody, _LOCKED_MEMBERS if lock else _MEMBERS)
     for each in found.values():
         each.member = stored.accounts[each.member].member  # may have been merged since
     reversed_ = {each.member for each in found.values()}
@@ -97,14 +99,14 @@ def load(
     return stored
 
 
-def _accounts(connection: sa.Connection, members: AbstractSet[str]) -> dict[str, Account]:
-    """Lock members and return their accounts; a merged one's is that of the member they became."""
+def _accounts(connection: sa.Connection, members: AbstractSet[str], look_up: Lookup) -> dict[str, Account]:
+    """Return the accounts of members, which `look_up` may lock; a merged one's is that of the member they became."""
     accounts: dict[str, Account] = {}
     merged: dict[str, str] = {}
     wanted: AbstractSet[str] = members
     while wanted:
         # Only those who were merged a moment ago take a second step: their events name the other member from then on.
-        for row in _MEMBERS(connection, wanted):
+        for row in look_up(connection, wanted):
             if row.merged_into is None:
                 accounts[row.id] = Account(row.id, row.seq, row.head or b"", row.posted_at)
             else:
@@ -127,13 +129,10 @@ def survivor(connection: sa.Connection, member_id: str) -> str:
     return member_id
 
 
-_MEMBERS = Lookup(
-    # In order, so that two transactions lock the members they share in the same one.
-    sa.select(member.c.id, member.c.seq, member.c.head, member.c.posted_at, member.c.merged_into)
-    .order_by(member.c.id)
-    .with_for_update(),
-    member.c.id,
-)
+_HEADS = sa.select(member.c.id, member.c.seq, member.c.head, member.c.posted_at, member.c.merged_into)
+_MEMBERS = Lookup(_HEADS, member.c.id)
+# In order, so that two transactions lock the members they share in the same one.
+_LOCKED_MEMBERS = Lookup(_HEADS.order_by(member.c.id).with_for_update(), member.c.id)
 _BALANCES = Lookup(
     sa.select(balance.c.member, balance.c.wallet, *(balance.c[bucket] for bucket in OWNED)), balance.c.member
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import sqlalchemy as sa
 from calls import caller_of, kind
 
 from hub.api.app import create_api
+from hub.ledger import Book
 from hub.members import consents
 from hub.storage.tables import birthday
 from tests.helpers import url_of
@@ -141,3 +144,19 @@ def test_a_programme_without_levels_says_so(counter, caller):
     answer = caller().get("/tiers")
     assert kind(answer) == (404, "not_found")
     assert "program.yaml has no `tiers`" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("part", ["", "/balance", "/history", "/rewards"])
+def test_a_read_waits_for_nobody_who_is_changing_points(counter, caller, part):
+    """A batch holds its members until its commit; on PostgreSQL a read that locked them would have to wait for it."""
+    call, who = caller(), counter.member
+    call.get("/members")  # that a token is used is noted once an hour
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(call.get(f"/members/{who}{part}").status_code))
+    with counter.hub.database.write() as tx:
+        Book.open(tx, {who}, now=counter.hub.clock(), program=counter.hub.programs.current)
+        asking.start()
+        asking.join(5)
+        in_time = list(answers)
+    asking.join()
+    assert in_time == [200]
