@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 
@@ -287,6 +289,20 @@ def test_holds_go_back_to_who_made_them(shop, anna, ben):
     shop.has(ben, active=30, held=10)
     assert shop.end("confirm", held).member == ben
     assert shop.end("release", own).member == anna
+
+
+def test_what_a_hold_gives_back_too_late_is_the_loss_of_who_made_it(shop, anna, ben):
+    """Ben held points, they expired meanwhile, and staff let go of the hold when he was Anna: nothing is left to give him."""
+    shop.earn("shop:order/1", shop.award(40, expires=60), member=ben)
+    shop.earn("shop:order/2", 30)
+    with shop.book(members=[ben], keys=["h"]) as book:
+        held = book.hold(ben, "beans", 10, key="h", deadline=shop.now + timedelta(days=90))
+    shop.merge(ben, anna)
+    shop.later(61)
+    shop.end("release", held)
+    shop.unmerge(ben)
+    shop.has(active=30)
+    shop.has(ben)
 
 
 def test_a_hold_of_both_members_points_is_to_end_first(shop, anna, ben):

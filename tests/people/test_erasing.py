@@ -14,6 +14,7 @@ from folk import ANNA, FORMS, deliver, erase, left_of, live
 from hub import housekeeping
 from hub import outbox as deliveries
 from hub import people as person_work
+from hub.booking import booking
 from hub.outbox import Delivery, claim
 from hub.people import HOLDINGS, NOTHING, Wish
 from hub.people.holdings import WEBHOOKS
@@ -241,7 +242,22 @@ def test_who_comes_back_later_is_a_stranger(people):
     people.assert_sound()
 
 
-def test_debts_are_off_and_pending_points_are_gone(open_people):
+def test_debts_are_off(people):
+    """Points were spent, then the purchase that gave them came back: nobody is there any more who could owe them."""
+    anna = people.join(ANNA)
+    people.buys("A1", ANNA)
+    with booking(people.hub, [anna], keys=["till:1"]) as book:
+        book.redeem(anna, "beans", 33, key="till:1")
+    people.returns("R1", "A1", 3350)
+    (row,) = people.rows(sa.select(balance).where(balance.c.member == anna))
+    assert (row.active, row.debt) == (0, -33)
+    erase(people)
+    (row,) = people.rows(sa.select(balance).where(balance.c.member == anna))
+    assert (row.active, row.debt) == (0, 0)
+    people.assert_sound()
+
+
+def test_pending_points_are_gone(open_people):
     people = open_people(program=PROGRAM.replace("round: floor", 'round: floor\n    pending: "14 days"'))
     anna = people.join(ANNA)
     people.buys("A1", ANNA)
