@@ -295,6 +295,29 @@ class ConnectorContract:
         with client.session:
             yield client
 
+    def attempt(
+        self, replies: Sequence[Reply], work: Callable[[Any, Client], Any], **settings: Any
+    ) -> tuple[Any, list[Call]]:
+        """Do something against a stub platform; return what came of it, TryLater and Rejected too, and the calls made.
+
+        Args:
+            replies: what the platform answers, in order.
+            work: called with the connector and its client.
+            settings: of the connector, in place of its own.
+        """
+        with stub_platform(replies) as platform, self.lend(platform) as client:
+            connector = self.connector_at(platform.url)
+            if settings:
+                own = {
+                    name: getattr(connector.settings, name) for name in type(connector.settings).model_fields
+                }
+                connector = type(connector).with_settings(**{**own, **settings})
+            try:
+                outcome = work(connector, client)
+            except (TryLater, Rejected) as raised:
+                outcome = raised
+            return outcome, platform.calls
+
     def webhook(
         self, body: bytes, headers: Mapping[str, str], at: datetime | None = None, url: str | None = None
     ) -> Webhook:

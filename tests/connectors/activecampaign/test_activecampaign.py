@@ -12,7 +12,7 @@ import pytest
 from connectors.activecampaign import ActiveCampaign, SyncContact, TagContact
 from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.samples import samples_of
-from hub.sdk.testing import ConnectorContract, OutboundCase, Reply, stub_platform
+from hub.sdk.testing import ConnectorContract, OutboundCase, Reply
 from tests.helpers import make_hub
 from tests.specs import faults
 
@@ -68,14 +68,9 @@ CONTRACT = TestContract()
 
 def run(replies, work, **settings):
     """Return what `work(connector, client)` gave or raised, and the calls."""
-    with stub_platform(replies) as platform, CONTRACT.lend(platform) as client:
-        connector = ActiveCampaign.with_settings(**{**SETTINGS, **settings, "api_base": platform.url})
-        try:
-            outcome = work(connector, client)
-        except (TryLater, Rejected) as raised:
-            outcome = raised
-    assert {call.headers.get("api-token") for call in platform.calls} <= {"token-of-the-test"}
-    return outcome, platform.calls
+    outcome, calls = CONTRACT.attempt(replies, work, **settings)
+    assert {call.headers.get("api-token") for call in calls} <= {"token-of-the-test"}
+    return outcome, calls
 
 
 def webhook(body: bytes, query: str = "") -> Webhook:

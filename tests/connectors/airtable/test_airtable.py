@@ -76,14 +76,9 @@ CONTRACT = TestContract()
 
 def run(replies, work, **settings):
     """Return what `work(connector, client)` gave or raised, and the calls."""
-    with stub_platform(replies) as platform, CONTRACT.lend(platform) as client:
-        connector = Airtable.with_settings(**{**SETTINGS, **settings, "api_base": platform.url})
-        try:
-            outcome = work(connector, client)
-        except (TryLater, Rejected) as raised:
-            outcome = raised
-    assert {call.headers["authorization"] for call in platform.calls} <= {"Bearer pat.of.the.test"}
-    return outcome, platform.calls
+    outcome, calls = CONTRACT.attempt(replies, work, **settings)
+    assert {call.headers["authorization"] for call in calls} <= {"Bearer pat.of.the.test"}
+    return outcome, calls
 
 
 def webhook(body: bytes | dict, headers: dict[str, str] | None = None, query: str = "") -> Webhook:

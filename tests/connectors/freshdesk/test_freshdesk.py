@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from connectors.freshdesk import TOKEN, AddNote, Freshdesk, UpdateContact
 from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.samples import Sample, samples_of
-from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply, stub_platform
+from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply
 from hub.storage.tables import balance, posting
 from tests.helpers import make_hub
 
@@ -57,16 +57,11 @@ CONTRACT = TestContract()
 
 def run(replies, work, **settings):
     """Return what `work(connector, client)` gave or raised, and the calls."""
-    with stub_platform(replies) as platform, CONTRACT.lend(platform) as client:
-        connector = Freshdesk.with_settings(**{**SETTINGS, **settings, "api_base": platform.url})
-        try:
-            outcome = work(connector, client)
-        except (TryLater, Rejected) as raised:
-            outcome = raised
-    assert {call.headers["authorization"] for call in platform.calls} <= {
+    outcome, calls = CONTRACT.attempt(replies, work, **settings)
+    assert {call.headers["authorization"] for call in calls} <= {
         "Basic a2V5LW9mLXRoZS10ZXN0Olg="  # key-of-the-test:X
     }
-    return outcome, platform.calls
+    return outcome, calls
 
 
 def webhook(body: bytes | dict, headers: dict[str, str] | None = None) -> Webhook:

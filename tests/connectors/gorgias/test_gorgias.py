@@ -13,7 +13,7 @@ from connectors.gorgias import SECRET as HEADER
 from connectors.gorgias import TEMPLATE, AddNote, Gorgias, UpdateCustomer
 from hub.sdk import Card, Headers, Malformed, MemberRef, NotVerified, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.samples import Sample, samples_of
-from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply, stub_platform
+from hub.sdk.testing import KEY, ConnectorContract, OutboundCase, Reply
 from hub.storage.tables import balance, inbox, posting
 from hub.web.receive import Request, receive
 from tests.helpers import make_hub
@@ -67,16 +67,11 @@ CONTRACT = TestContract()
 
 def run(replies, work, **settings):
     """Return what `work(connector, client)` gave or raised, and the calls."""
-    with stub_platform(replies) as platform, CONTRACT.lend(platform) as client:
-        connector = Gorgias.with_settings(**{**SETTINGS, **settings, "api_base": platform.url})
-        try:
-            outcome = work(connector, client)
-        except (TryLater, Rejected) as raised:
-            outcome = raised
-    assert {call.headers["authorization"] for call in platform.calls} <= {
+    outcome, calls = CONTRACT.attempt(replies, work, **settings)
+    assert {call.headers["authorization"] for call in calls} <= {
         "Basic aHViQGJyZXdsaW5lLmV4YW1wbGU6a2V5LW9mLXRoZS10ZXN0"  # hub@brewline.example:key-of-the-test
     }
-    return outcome, platform.calls
+    return outcome, calls
 
 
 def webhook(body: bytes | dict, headers: dict[str, str] | None = None, query: str = "") -> Webhook:

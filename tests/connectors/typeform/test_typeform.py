@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from connectors.typeform import SIGNATURE, Typeform
 from hub.sdk import Headers, Malformed, NotVerified, Rejected, SourceEvent, TryLater, Webhook
 from hub.sdk.samples import Sample, samples_of
-from hub.sdk.testing import ConnectorContract, Reply, stub_platform
+from hub.sdk.testing import ConnectorContract, Reply
 from hub.storage.tables import balance, event, posting
 from tests.helpers import make_hub
 
@@ -45,14 +45,9 @@ CONTRACT = TestContract()
 
 def run(replies, work, **settings):
     """Return what `work(connector, client)` gave or raised, and the calls."""
-    with stub_platform(replies) as platform, CONTRACT.lend(platform) as client:
-        connector = Typeform.with_settings(**{**SETTINGS, **settings, "api_base": platform.url})
-        try:
-            outcome = work(connector, client)
-        except (TryLater, Rejected) as raised:
-            outcome = raised
-    assert {call.headers["authorization"] for call in platform.calls} <= {"Bearer tfp_of_the_test"}
-    return outcome, platform.calls
+    outcome, calls = CONTRACT.attempt(replies, work, **settings)
+    assert {call.headers["authorization"] for call in calls} <= {"Bearer tfp_of_the_test"}
+    return outcome, calls
 
 
 def webhook(body: bytes | dict, headers: dict[str, str] | None = None) -> Webhook:

@@ -77,15 +77,11 @@ def sample(event_type: str, variant: str = "") -> dict:
 
 def run(replies, work):
     """Return what `work(connector, client)` gave or raised, and the calls."""
-    with stub_platform(replies) as platform, CONTRACT.lend(platform) as client:
-        try:
-            outcome = work(CONTRACT.connector_at(platform.url), client)
-        except (TryLater, Rejected) as raised:
-            outcome = raised
-    assert {call.headers["authorization"] for call in platform.calls} <= {
+    outcome, calls = CONTRACT.attempt(replies, work)
+    assert {call.headers["authorization"] for call in calls} <= {
         "Basic Y2tfb2ZfdGhlX3Rlc3Q6Y3Nfb2ZfdGhlX3Rlc3Q="  # ck_of_the_test:cs_of_the_test
     }
-    return outcome, platform.calls
+    return outcome, calls
 
 
 # Verification.

@@ -64,15 +64,7 @@ class TestContract(ConnectorContract):
 CONTRACT = TestContract()
 
 
-def run(replies, work, **settings):
-    """Return what `work(connector, client)` gave or raised, and the calls."""
-    with stub_platform(replies) as platform, CONTRACT.lend(platform) as client:
-        connector = Zendesk.with_settings(**{**SETTINGS, **settings, "api_base": platform.url})
-        try:
-            outcome = work(connector, client)
-        except (TryLater, Rejected) as raised:
-            outcome = raised
-    return outcome, platform.calls
+run = CONTRACT.attempt
 
 
 def webhook(body: bytes | dict, headers: dict[str, str] | None = None, at: datetime = NOW) -> Webhook:
