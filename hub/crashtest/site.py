@@ -22,6 +22,7 @@ from hub.crashtest.sink import Sink
 from hub.ids import new_id
 from hub.outbox import under_way
 from hub.storage import Database
+from hub.storage.tables import outbox
 
 HERE = Path(__file__).parent
 SINK = "CRASHTEST_SINK"
@@ -101,8 +102,14 @@ class Site:
                 child.start(environment)
 
     def forget_calls(self) -> None:
-        """Take away what dead processes noted of their calls, as when a machine is gone with its disk."""
-        self.in_flight |= under_way(self.config.calls)
+        """Take away what dead processes noted of their calls, as when a machine is gone with its disk.
+
+        What was called and is not written down in the database is then as unknown as what was under way.
+        """
+        noted = under_way(self.config.calls, ended=True)
+        sending = sa.select(outbox.c.id, outbox.c.fence).where(outbox.c.state == "sending")
+        with self.database.read() as connection:
+            self.in_flight |= noted & {(row.id, row.fence) for row in connection.execute(sending)}
         shutil.rmtree(self.config.calls, ignore_errors=True)
 
     def stop(self) -> None:

@@ -188,8 +188,13 @@ class CallLog:
                 )
 
 
-def under_way(folder: Path) -> set[tuple[str, int]]:
-    """Return (id, fence) of each call that processes which are gone had begun and not seen the end of."""
+def under_way(folder: Path, *, ended: bool = False) -> set[tuple[str, int]]:
+    """Return (id, fence) of each call that processes which are gone had begun and not seen the end of.
+
+    Args:
+        folder: where their files are.
+        ended: those that had ended, too.
+    """
     found = set()
     for path in folder.glob("*.calls"):
         if file := _taken(path):
@@ -197,7 +202,8 @@ def under_way(folder: Path) -> set[tuple[str, int]]:
                 found |= {
                     (lines[0].id, lines[0].fence)
                     for lines in _read(file)
-                    if isinstance(lines[0], Claimed) and isinstance(lines[-1], Begun)
+                    if isinstance(lines[0], Claimed)
+                    and (isinstance(lines[-1], Begun) or (ended and isinstance(lines[-1], Ended)))
                 }
     return found
 
