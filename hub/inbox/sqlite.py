@@ -10,6 +10,7 @@ from functools import cache
 from hub.crashpoints import here
 from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
+from hub.storage.database import WRITER_KIB
 
 COLUMNS = "id, connection, delivery_id, received_at, method, url, headers, size, verdict"
 
@@ -26,9 +27,11 @@ class SqliteStore:
 
     def __init__(self, database: Database) -> None:
         self._delay_s = database.commit_delay_s
+        self._checkpointer = database.inbox_checkpointer
         lent = database.inbox.raw_connection()
         self._connection: sqlite3.Connection = lent.driver_connection  # type: ignore[assignment]
         lent.detach()  # ours until `close`, not one of the pool's
+        self._connection.execute(f"PRAGMA cache_size=-{WRITER_KIB}")
         self._cursor = self._connection.cursor()
 
     def write(self, rows: Sequence[Row]) -> list[bool]:
@@ -43,6 +46,7 @@ class SqliteStore:
             here("before inbox commit")
             cursor.execute("COMMIT")
             here("after inbox commit")
+            self._checkpointer.written(self._connection)
         except BaseException:
             if self._connection.in_transaction:
                 cursor.execute("ROLLBACK")

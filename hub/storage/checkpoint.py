@@ -1,0 +1,67 @@
+"""Brings SQLite's write-ahead log into the file, beside whoever writes.
+
+By itself SQLite does it in the commit that makes the log too long, and that commit waits for all its pages to be
+written in their places: over a large ledger a sixth of all the time that processing took (measured 2026-11). A
+connection of its own does it while others write; nobody waits for it but the disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import structlog
+
+ROWS = 20_000
+"""Rows changed between two times: some 64 MB of log, in which a page that many events touch lies many times."""
+BACKSTOP_PAGES = 50_000
+"""`wal_autocheckpoint` of whoever writes: a log of 200 MB, which never came to an end because somebody always wrote,
+is ended in a commit, with what little is left of it."""
+
+log = structlog.get_logger()
+
+
+class Checkpointer:
+    """One file's. It starts with the first log that is long enough, and `close` ends it."""
+
+    def __init__(self, path: Path, rows: int = ROWS) -> None:
+        self._path = path
+        self._rows = rows
+        self._counted: dict[int, int] = {}
+        self._since = 0
+        self._due = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def written(self, connection: sqlite3.Connection) -> None:
+        """Say that a connection has committed. Cheap; not to be called by two threads at once."""
+        total = connection.total_changes
+        self._since += total - self._counted.get(id(connection), 0)
+        self._counted = {id(connection): total}
+        if self._since >= self._rows:
+            self._since = 0
+            self._due.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="hub-checkpoint", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Finish what is at hand."""
+        self._closing = True
+        self._due.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while self._due.wait() and not self._closing:
+            self._due.clear()
+            try:
+                with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+                    connection.execute("PRAGMA synchronous=FULL")
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except (
+                sqlite3.Error
+            ) as error:  # the disk is full, the file is locked: the next time finds more to do
+                log.warning("the log could not be taken in", action="checkpoint_error", error=str(error))
