@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from random import Random
 
 from hub.crashpoints import POINTS, VARIABLE
+from hub.crashtest.child import Child
 from hub.crashtest.judge import ACCEPT_WITHIN_S, MOST_SHOWN, OUT, bar, judge
 from hub.crashtest.sender import Platform
 from hub.crashtest.site import WEB, Site, own_database, site
-from hub.crashtest.verdict import end_leases, unanswered
+from hub.crashtest.verdict import end_leases, leased, unanswered
 
 ALIVE_S = 1.0
 """The longest that a hub lives once it is ready, in seconds."""
@@ -68,10 +69,11 @@ def points(*, seed: int = 1, postgresql: str = "", broker: str = "", only: Itera
         for point in bar(serving, "crash points"):
             name = POINTS[point].partition(":")[0]
             child = hub.children[name if name in hub.children else WEB]
-            child.kill()
             if point in OF_LEASES:
+                _die_with_deliveries(hub, child)
                 hub.forget_calls()
                 end_leases(hub.database, datetime.now(UTC))
+            child.kill()
             hub.start({VARIABLE: point})
             reached = child.dies_within(REACHED_WITHIN_S)
             if not reached:
@@ -92,6 +94,19 @@ def points(*, seed: int = 1, postgresql: str = "", broker: str = "", only: Itera
         OUT.print(failure)
     OUT.print(f"points {len(serving) + len(commands)} missed {len(missed)} failed_commands {len(failed)}")
     return 1 if status or missed or failed else 0
+
+
+def _die_with_deliveries(hub: Site, child: Child) -> None:
+    """Kill a process that has deliveries in hand, whose leases are still there when it is gone."""
+    until = time.monotonic() + REACHED_WITHIN_S
+    while time.monotonic() < until:
+        while not leased(hub.database) and time.monotonic() < until:
+            time.sleep(0.001)
+        child.kill()
+        if leased(hub.database):
+            return
+        hub.start()
+        hub.web.wait_ready()
 
 
 def _die_in_commands(wanted: list[str], postgresql: str) -> list[str]:

@@ -80,6 +80,12 @@ def wait_until_done(database: Database, within_s: float, clock: Clock) -> bool:
     return True
 
 
+def leased(database: Database) -> bool:
+    """Return whether a process has deliveries in hand, or had when it died."""
+    with database.read() as connection:
+        return bool(connection.scalar(sa.select(sa.exists().where(outbox.c.state == "sending"))))
+
+
 def end_leases(database: Database, now: datetime) -> None:
     """Let a minute pass for the calls that a killed hub had in hand, whose leases would run out by themselves."""
     with database.write() as connection:
