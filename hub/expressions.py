@@ -12,9 +12,7 @@ comprehension, regular expressions by RE2 (cel-expr-python 0.1.3, measured 2026-
 
 from __future__ import annotations
 
-import ctypes
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,15 +23,12 @@ from typing import Any, Literal
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
 
+from hub import cel_mended
 from hub.money import to_minor, to_minor_rounded
 from hub.sdk.errors import HubError
 from hub.yamlfile import did_you_mean
 
-if sys.version_info < (3, 12):
-    # The library gives back one reference to None too many for each null it converts, and after some ten
-    # thousand nulls CPython 3.11 aborts ("deallocating None"; cel-expr-python 0.1.3, seen 2026-11). So None is
-    # made immortal, as PEP 683 does from 3.12 on.
-    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+cel_mended.keep_none()
 
 Kind = Literal["any", "bool", "int", "text", "time", "list", "map", "null", "other"]
 """What an expression gives, as far as it shows before any event is there."""
@@ -290,6 +285,8 @@ class Activation:
             return str(error)
         except (TypeError, SystemError):
             return "gives a value that is neither text, number, time, list nor map"
+        finally:
+            cel_mended.give_back()
 
 
 class Expression:
@@ -413,7 +410,7 @@ def _declarations(functions: Sequence[Function]) -> list[Any]:
                 f"{function.name}_{len(known)}",
                 return_type=_type(function.returns),
                 parameters=[_type(kind) for kind in function.parameters],
-                impl=function.call,
+                impl=cel_mended.wrapped(function.call),
             )
         )
     return [cel.FunctionDecl(name, several) for name, several in overloads.items()]
@@ -585,3 +582,11 @@ FUNCTIONS = (
     Function("sum", ("list<int>",), "int", _sum),
 )
 """What every expression may call: money and rounded (amount, currency) to minor units, unix and unix_ms to a time, ..."""
+
+
+def _try(call: Callable[[str], Any], kind: str) -> None:
+    env = Environment({}, (Function("probe", ("string",), kind, call),))
+    env.compile("probe('x')").evaluate(env.activation({}))
+
+
+cel_mended.learn(_try)

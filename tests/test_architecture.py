@@ -21,6 +21,7 @@ LAYERS: list[set[str]] = [
         "hub.ids",
         "hub.money",
         "hub.expressions",
+        "hub.cel_mended",
         "hub.yamlfile",
         "hub.values",
         "hub.logs",

@@ -1,5 +1,6 @@
 """CEL behind one door: every trap of the library has an example here."""
 
+import gc
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -398,3 +399,52 @@ def test_what_is_not_read_is_left_out():
     }
     assert united([{"a": {"b": None}}, {"a": None}]) == {"a": None}
     assert united([{"a": None}, None]) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "money(payload.total, payload.currency)",
+        "sum(payload.lines.map(line, money(line.price, payload.currency)))",
+        "unix(1700000000) > unix('1700000001.5')",
+        "upper(payload.address.city)",
+        "rounded('1.005', 'EUR')",
+    ],
+)
+def test_calling_functions_takes_no_memory_for_good(text):
+    """The library frees neither the arguments nor the result of a call; in a hub each order left 2 to 3 KB behind."""
+    expression = ENV.compile(text)
+
+    def blocks(times):
+        for _ in range(times):
+            expression.evaluate(values())
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = blocks(200)
+    assert blocks(2000) - before < 200
+
+
+def test_a_function_that_fails_takes_no_memory_for_good_either():
+    expression = ENV.compile("money(payload.address.city, 'EUR')")
+
+    def blocks(times):
+        for _ in range(times):
+            with pytest.raises(ExpressionError, match="Lyon"):
+                expression.evaluate(values())
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = blocks(50)
+    assert blocks(500) - before < 100
+
+
+def test_what_functions_return_is_freed_once_and_not_twice():
+    """Of a result that others hold too, as a constant is, no reference of theirs is taken away."""
+    shared = "a text that somebody else holds"
+    env = Environment({}, (Function("constant", ("string",), "string", lambda _text: shared),))
+    expression = env.compile("constant('x')")
+    before = sys.getrefcount(shared)
+    for _ in range(1000):
+        assert expression.evaluate(env.activation({})) == shared
+    assert sys.getrefcount(shared) == before
