@@ -97,7 +97,11 @@ def learn(evaluate: Callable[[Callable[[str], Any], str], object]) -> None:
     Args:
         evaluate: evaluates once a function of the text 'x', which returns what the second argument names as a CEL type.
     """
-    for kind, result in (("int", int("1234567")), ("string", "".join("fresh")), ("timestamp", datetime.now(UTC))):
+    for kind, result in (
+        ("int", int("1234567")),
+        ("string", "".join("fresh")),
+        ("timestamp", datetime.now(UTC)),
+    ):
         before = sys.getrefcount(result)
         evaluate(lambda _text, result=result: result, kind)  # type: ignore[misc]
         if sys.getrefcount(result) > before:

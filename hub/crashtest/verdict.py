@@ -70,10 +70,12 @@ def compare(
 
 
 def wait_until_done(database: Database, within_s: float, clock: Clock) -> bool:
-    """Wait until everything accepted is processed and told; return whether it was in time."""
-    until = time.monotonic() + within_s
-    while not _is_done(database):
-        if time.monotonic() > until:
+    """Wait until everything accepted is processed and told; False: nothing has moved for `within_s`."""
+    until, before = time.monotonic() + within_s, None
+    while any(left := _left(database)):
+        if left != before:
+            until, before = time.monotonic() + within_s, left
+        elif time.monotonic() > until:
             return False
         end_pauses(database, clock())
         time.sleep(LOOK_EVERY_S)
@@ -110,7 +112,8 @@ def unanswered(database: Database, prefix: str) -> list[str]:
     return sorted(name for id_, name in ids.items() if id_ not in told)
 
 
-def _is_done(database: Database) -> bool:
+def _left(database: Database) -> tuple[datetime | None, int, int]:
+    """Return when the oldest unprocessed webhook came, and how many events and deliveries are open."""
     with database.read() as connection:
         reading = connection.scalar(
             sa.select(sa.func.count()).select_from(event).where(event.c.state.in_(["ready", "fetching"]))
@@ -118,4 +121,4 @@ def _is_done(database: Database) -> bool:
         telling = connection.scalar(
             sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state.in_(["ready", "sending"]))
         )
-    return intake_of(database).oldest() is None and not reading and not telling
+    return intake_of(database).oldest(), reading or 0, telling or 0
