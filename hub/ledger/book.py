@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NoReturn, Self
 
 import sqlalchemy as sa
@@ -52,6 +52,9 @@ from hub.ledger.records import (
 from hub.sdk.errors import KeyReused
 from hub.storage.tables import to_us
 from hub.values import Posted
+
+INSTANT = timedelta(microseconds=1)
+"""Times are kept no more exactly."""
 
 Leg = tuple[str, str, int]
 """(wallet, bucket, delta)."""
@@ -295,6 +298,17 @@ class Book:
             ):
                 return done
         return load.merge_of(self.connection, key=key, member_id=member, undone_by=undone_by)
+
+    def merges_at(self, loser: Account, winner: Account) -> datetime:
+        """Return now, or an instant after the merge that this one must come after."""
+        before = load.merged_before(self.connection, loser.member, winner.member)
+        there = [
+            done.at
+            for done in self.changes.merges.values()
+            if winner.member == done.member or loser.member == done.survivor
+        ]
+        last = max((at for at in (before, *there) if at is not None), default=None)
+        return self.now if last is None else max(self.now, last + INSTANT)
 
     def remember_merge(self, changed: Merge) -> None:
         """Keep a merge, or that it was taken back, to be written."""

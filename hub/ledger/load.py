@@ -439,18 +439,31 @@ def _chains(connection: sa.Connection, merge: Merge) -> dict[str, int]:
     those the survivor has become meanwhile, if only for a while.
     """
     chains: dict[str, int] = {}
-    new = [(merge.survivor, merge.since)]
+    new = [(merge.survivor, merge.since, merge.at)]
     while new:
-        chains |= {member_id: min(since, chains.get(member_id, since)) for member_id, since in new}
+        chains |= {member_id: min(since, chains.get(member_id, since)) for member_id, since, _ in new}
         later = [
-            sa.and_(member_merge.c.member == member_id, member_merge.c.gone >= since)
-            for member_id, since in new
+            sa.and_(member_merge.c.member == member_id, member_merge.c.at > at) for member_id, _, at in new
         ]
         rows = connection.execute(
-            sa.select(member_merge.c.survivor, member_merge.c.since).where(sa.or_(*later))
+            sa.select(member_merge.c.survivor, member_merge.c.since, member_merge.c.at).where(sa.or_(*later))
         )
-        new = [(row.survivor, row.since) for row in rows if row.survivor not in chains]
+        new = [(row.survivor, row.since, row.at) for row in rows if row.survivor not in chains]
     return chains
+
+
+def merged_before(connection: sa.Connection, loser: str, winner: str) -> datetime | None:
+    """Return when the last merge was that one of `loser` into `winner` must come after: of the winner into somebody, or
+    of somebody into the loser. None: there was none.
+    """
+    before = sa.or_(
+        member_merge.c.member == winner,
+        sa.and_(member_merge.c.survivor == loser, member_merge.c.undone_by.is_(None)),
+    )
+    last: datetime | None = connection.scalar(
+        sa.select(sa.func.max(member_merge.c.at, type_=Instant)).where(before)
+    )
+    return last
 
 
 def _changes_since(chains: Mapping[str, int], family: AbstractSet[str]) -> sa.Select[Any]:

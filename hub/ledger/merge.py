@@ -100,7 +100,16 @@ def merge(
     _rehold(book, loser, winner, [hold.id for hold in loser.holds.values() if hold.state == "held"])
     loser.lots.clear()
     book.remember_merge(
-        Merge(key, loser.member, winner.member, book.now, loser.seq, winner.seq, actor, reason)
+        Merge(
+            key,
+            loser.member,
+            winner.member,
+            book.merges_at(loser, winner),
+            loser.seq,
+            winner.seq,
+            actor,
+            reason,
+        )
     )
     book.become(loser, winner)
     return posted

@@ -82,8 +82,8 @@ class Merge:
     """A member that became another.
 
     Attributes:
-        gone, since: the numbers of the member's and the survivor's last postings by then. They order merges, as no
-            clock does.
+        at: when. Of two merges of somebody the later one has the later time, also where the clock stood or went back.
+        gone, since: the numbers of the member's and the survivor's last postings by then.
         undone_by: the key by which it was taken back; None while it counts.
     """
 

@@ -84,6 +84,10 @@ class ScratchBook(Book):
     def merges(self, *, key: str = "", member: str = "", undone_by: str = "") -> Merge | None:
         return None
 
+    def merges_at(self, _loser: Account, _winner: Account) -> datetime:
+        """Nothing is taken back here, so no order is asked for."""
+        return self.now
+
     def has_hold(self, hold_id: str) -> bool:
         """Return whether a hold was made, and is open still."""
         found = self._stored.holds.get(hold_id)

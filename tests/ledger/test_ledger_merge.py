@@ -253,6 +253,18 @@ def test_nobody_loses_by_a_merge_that_is_taken_back(shop, anna, ben, happens, en
     assert verify(shop.database, shop.now).findings == []
 
 
+def test_a_merge_that_was_taken_back_before_counts_for_nothing(shop, anna, ben):
+    """Ben was Anna for a while, and her purchase came back meanwhile; then, at the same instant, Anna was Ben for a while."""
+    shop.earn("shop:order/1", shop.award(50, available=40))
+    shop.merge(ben, anna, "first")
+    shop.settle("shop:order/1", 0)
+    shop.unmerge(ben, "first/back")
+    shop.merge(anna, ben, "second")
+    shop.unmerge(anna, "second/back")
+    shop.has(anna)
+    shop.has(ben)
+
+
 def test_an_unmerged_member_has_its_own_lots_with_their_dates(shop, anna, ben):
     shop.earn("shop:order/1", shop.award(40, available=14, expires=60), 9, member=ben)
     shop.earn("shop:order/2", 30)
