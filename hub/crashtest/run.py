@@ -28,6 +28,8 @@ OF_COMMANDS = {"mid migration": "db", "mid move": "move", "before move verified"
 """Points that a command comes to, not a process that serves."""
 OF_BROKERS = {"after bell", "after lease"}
 """Points that are there only where a broker rings."""
+OF_SQLITE = {"mid prune"}
+"""Points that nobody lives to see elsewhere: on PostgreSQL bodies go by the month."""
 OF_LEASES = {"mid sweep"}
 """Points that a process comes to only where another one died and left no word of what it had in hand."""
 
@@ -59,7 +61,13 @@ def run(
 def points(*, seed: int = 1, postgresql: str = "", broker: str = "", only: Iterable[str] = ()) -> int:
     """As `run`, at each named crash point once (`only`: at these)."""
     wanted = list(only) or list(POINTS)
-    serving = [p for p in wanted if p not in OF_COMMANDS and (broker or p not in OF_BROKERS)]
+    serving = [
+        point
+        for point in wanted
+        if point not in OF_COMMANDS
+        and (broker or point not in OF_BROKERS)
+        and not (postgresql and point in OF_SQLITE)
+    ]
     missed: list[str] = []
 
     def hurt(hub: Site, _platform: Platform) -> float:
