@@ -211,15 +211,25 @@ def give_back(
         if lot.expires_at is not None and lot.expires_at <= now <= lot.expires_at + timedelta(reinstate_days):
             left = max(lot.expires_at - this.taken_at, timedelta())
             draft.open_lot(this.wallet, part, now, now + left, active=True)
+        elif _is_anothers(book, lot, account):
+            draft.open_lot(this.wallet, part, lot.available_at, lot.expires_at, active=True)
         else:
             draft.put_back(lot, part, now)
     this.returned += points
     book.changes.spent[this.posting] = this
     posted = book.post(draft)
-    for lot in draft.opened:  # it had nothing left when it was taken
+    for (
+        lot
+    ) in draft.opened:  # it had nothing left when it was taken, or has gone to another with its date over
         if lot.active and lot.expires_at is not None and lot.expires_at <= now:
             book.expire(lot)
     return posted
+
+
+def _is_anothers(book: Book, lot: Lot, account: Account) -> bool:
+    """Return whether what is left of a lot went back to somebody by an unmerge; points of it that others spent do not."""
+    left = lot.pending + lot.active + lot.held
+    return bool(left) and lot.member != account.member and not book.same(lot.member, account.member)
 
 
 def spendable(book: Book, account: Account, wallet: str, points: int) -> list[Lot]:

@@ -241,6 +241,8 @@ class Model:
             if over(lot, now) and now <= lot.expires + timedelta(days):
                 until = now + max(lot.expires - spent.taken_at, timedelta())
                 opened.append(self.open(name, spent.origin, back.count(lot), now, until))
+            elif left(lot) and self.who(lot.owner) != name:  # an unmerge has taken it away
+                opened.append(self.open(name, spent.origin, back.count(lot), lot.available, lot.expires))
             else:
                 self.put_back(name, lot, back.count(lot), now)
         self.post(name, spent.origin, self.total(name) - before)

@@ -253,6 +253,23 @@ def test_nobody_loses_by_a_merge_that_is_taken_back(shop, anna, ben, happens, en
     assert verify(shop.database, shop.now).findings == []
 
 
+@pytest.mark.parametrize(("days", "anna_has"), [(1, 1), (61, 0)])
+def test_what_was_spent_of_points_that_went_away_comes_back_beside_them(shop, anna, ben, days, anna_has):
+    """Anna spent one of Ben's points while he was Anna. It comes back to her, and his lot stays his."""
+    shop.earn("shop:order/1", shop.award(26, expires=60), member=ben)
+    shop.merge(ben, anna)
+    spent = shop.spend(1)
+    shop.unmerge(ben)
+    shop.has(ben, active=26)  # one is goodwill
+    shop.later(days, sweep=False)
+    shop.give_back(spent, 1)
+    shop.later(0)
+    shop.has(active=anna_has)
+    shop.has(ben, active=26 if days == 1 else 1)
+    shop.adds_up()
+    assert verify(shop.database, shop.now).findings == []
+
+
 def test_a_merge_that_was_taken_back_before_counts_for_nothing(shop, anna, ben):
     """Ben was Anna for a while, and her purchase came back meanwhile; then, at the same instant, Anna was Ben for a while."""
     shop.earn("shop:order/1", shop.award(50, available=40))
