@@ -13,7 +13,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 METH_VARARGS = 0x0001
@@ -45,14 +45,9 @@ _release.argtypes, _release.restype = [ctypes.py_object], None
 _new_function = ctypes.PYFUNCTYPE(
     ctypes.py_object, ctypes.POINTER(_MethodDef), ctypes.py_object, ctypes.c_void_p
 )(("PyCFunction_NewEx", _api))
-# A function of Python's own in C that gets a tuple of arguments hands that very tuple on, as the one argument of a call.
-_WHOLE = _MethodDef(
-    b"whole", ctypes.cast(_api.PyObject_CallOneArg, ctypes.c_void_p).value, METH_VARARGS, None
-)
-_OURS = 3
-"""References to a tuple in `give_back` that are ours: the list, the loop, the question."""
-_forgotten: set[type] = set()
-"""The types of results that the library does not give back."""
+_call_with_one = ctypes.cast(_api.PyObject_CallOneArg, ctypes.c_void_p).value
+_definitions: list[_MethodDef] = []
+"""CPython keeps pointers to them."""
 
 
 def keep_none() -> None:
@@ -68,41 +63,49 @@ def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
     def whole(given: tuple[Any, ...]) -> Any:
         handed.tuples.append(given)
         result = call(*given)
-        if type(result) in _forgotten:
-            handed.results.append(result)
+        handed.results.append(result)
         return result
 
-    function: Callable[..., Any] = _new_function(ctypes.byref(_WHOLE), whole, None)
+    # A function of C that gets a tuple of arguments hands that very tuple on, as the one argument of a call.
+    name = getattr(call, "__name__", "function").encode()
+    definition = _MethodDef(name, _call_with_one, METH_VARARGS, None)
+    _definitions.append(definition)
+    function: Callable[..., Any] = _new_function(ctypes.byref(definition), whole, None)
     return function
 
 
 def give_back() -> None:
-    """After an evaluation: give back what its functions were handed, where the library did not."""
-    tuples = _handed.tuples
-    if not tuples:
-        return
+    """After an evaluation: give back what the library keeps of its functions' calls."""
+    tuples, results = _handed.tuples, _handed.results
     for given in tuples:
-        if sys.getrefcount(given) > _OURS:
+        if sys.getrefcount(given) > _ALONE:
             _release(given)
+    if _library.keeps_results:
+        for result in results:
+            _release(result)
     tuples.clear()
-    results = _handed.results
-    for result in results:
-        _release(result)
     results.clear()
 
 
-def learn(evaluate: Callable[[Callable[[str], Any], str], object]) -> None:
-    """Find out which results the library does not give back.
+def _alone() -> int:
+    """Return how many references `give_back` counts of a tuple that nobody keeps; CPython's versions differ."""
+    tuples = [(object(),)]
+    for given in tuples:
+        return sys.getrefcount(given)
+    raise AssertionError
+
+
+_ALONE = _alone()
+_library = SimpleNamespace(keeps_results=False)
+
+
+def learn(evaluate: Callable[[Callable[[str], Any]], object]) -> None:
+    """Find out whether the library keeps what functions return. It does so whatever that is, also where it refuses it.
 
     Args:
-        evaluate: evaluates once a function of the text 'x', which returns what the second argument names as a CEL type.
+        evaluate: evaluates the call of a function that is given a text and returns one.
     """
-    for kind, result in (
-        ("int", int("1234567")),
-        ("string", "".join("fresh")),
-        ("timestamp", datetime.now(UTC)),
-    ):
-        before = sys.getrefcount(result)
-        evaluate(lambda _text, result=result: result, kind)  # type: ignore[misc]
-        if sys.getrefcount(result) > before:
-            _forgotten.add(type(result))
+    result = str(1 << 64)  # new: a literal lives for ever from CPython 3.12 on
+    before = sys.getrefcount(result)
+    evaluate(lambda _text: result)
+    _library.keeps_results = sys.getrefcount(result) > before

@@ -584,8 +584,8 @@ FUNCTIONS = (
 """What every expression may call: money and rounded (amount, currency) to minor units, unix and unix_ms to a time, ..."""
 
 
-def _try(call: Callable[[str], Any], kind: str) -> None:
-    env = Environment({}, (Function("probe", ("string",), kind, call),))
+def _try(call: Callable[[str], Any]) -> None:
+    env = Environment({}, (Function("probe", ("string",), "string", call),))
     env.compile("probe('x')").evaluate(env.activation({}))
 
 
