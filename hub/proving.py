@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
@@ -33,23 +34,20 @@ UNPROVED = -1
 log = structlog.get_logger()
 
 
+def command(hub_file: Path) -> list[str]:
+    """Return what proves a hub's ledger, and writes a line of JSON for each finding."""
+    return [sys.executable, "-m", "hub", "ledger", "verify", "--json", "--config", str(hub_file)]
+
+
 class Proof:
     """A proof under way: of which day, the process, and where it writes what it found."""
 
     def __init__(self, hub: Hub, day: int) -> None:
         self.day = day
         self._said: IO[bytes] = TemporaryFile()  # noqa: SIM115 - open while it is at it
-        command = [
-            sys.executable,
-            "-m",
-            "hub",
-            "ledger",
-            "verify",
-            "--json",
-            "--config",
-            str(hub.config.path),
-        ]
-        self._process = subprocess.Popen(command, stdout=self._said, stderr=subprocess.STDOUT)  # noqa: S603 - our own
+        self._process = subprocess.Popen(  # noqa: S603 - our own
+            command(hub.config.path), stdout=self._said, stderr=subprocess.STDOUT
+        )
 
     def ended(self) -> int | None:
         """Return its exit status: 1 with findings; None while it is at it."""
@@ -117,20 +115,25 @@ def _keep(hub: Hub, day: int, findings: int) -> None:
 
 def _tell(hub: Hub, proof: Proof, status: int) -> None:
     lines = proof.said()
-    _keep(hub, proof.day, 0 if status == 0 else len(lines) if status == 1 else UNPROVED)
-    if status == 0:
+    found = [] if status == 0 else _findings(lines) if status == 1 else None
+    _keep(hub, proof.day, UNPROVED if found is None else len(found))
+    if found == []:
         log.info("the ledger is proved", action="ledger_proved")
         return
-    try:
-        found = [msgspec.json.decode(line) for line in lines]
-        first = f"{found[0]['sentence']} {found[0]['ids']}" if found and status == 1 else ""
-    except (msgspec.DecodeError, TypeError, KeyError):
-        first = ""
-    if first:
-        log.error("the ledger does not add up", action="ledger_broken", findings=len(lines), first=first)
-        text = f"The ledger does not add up: {len(lines)} findings. The first: {first}"
+    if found:
+        log.error("the ledger does not add up", action="ledger_broken", findings=len(found), first=found[0])
+        text = f"The ledger does not add up: {len(found)} findings. The first: {found[0]}"
     else:
         said = lines[-1] if lines else f"it ended with status {status}"
         log.error("the ledger could not be proved", action="ledger_unproved", status=status, said=said)
         text = f"The ledger could not be proved: {said}"
     hub.say("", f"{text}. Look at it with `hub ledger verify`.", once=f"{NAME}:{proof.day}")
+
+
+def _findings(lines: list[str]) -> list[str] | None:
+    """Return what does not hold, in words; None: the lines tell of something else, as when there is no database."""
+    try:
+        told = [msgspec.json.decode(line) for line in lines]
+        return [f"{each['sentence']} {each['ids']}" for each in told] or None
+    except (msgspec.DecodeError, TypeError, KeyError):
+        return None

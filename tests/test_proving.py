@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -89,3 +90,20 @@ def test_a_proof_that_cannot_be_made_is_told_too(bench):
     assert night(bench)
     (text,) = told(bench)
     assert text.startswith("The ledger could not be proved: ")
+
+
+def test_a_process_that_ends_as_one_with_findings_does_but_tells_of_none_has_proved_nothing(
+    bench, monkeypatch
+):
+    """`hub` also ends with 1 where the database does not answer."""
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; print('hub: the database does not answer: gone'); sys.exit(1)",
+    ]
+    monkeypatch.setattr("hub.proving.command", lambda _path: command)
+    assert night(bench)
+    (text,) = told(bench)
+    assert text.startswith("The ledger could not be proved: hub: the database does not answer")
+    ((state, said),) = doctor(bench)
+    assert (state, said.endswith(" could not be made")) == ("bad", True)

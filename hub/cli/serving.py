@@ -52,6 +52,15 @@ def serve(hub_file: Path, listen: str, workers: int) -> None:
         server.serve(hub_file, host, int(port), workers=workers)
 
 
+def without_paint() -> None:
+    """Load structlog without rich, which it would load, and Pygments with it, to paint tracebacks: 4 MB."""
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]  # plugins may want it
+
+
 def claim(host: str, port: int) -> None:
     """See that nobody listens there; the server itself would say so with a page of its own insides.
 
@@ -70,7 +79,6 @@ def claim(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    # structlog would load it, and Pygments with it, to paint tracebacks: 4 MB that no server's log needs.
-    sys.modules["rich"] = None  # type: ignore[assignment]
+    without_paint()
     _file, _listen, _workers = sys.argv[1:]
     told(partial(serve, Path(_file), _listen, int(_workers)))

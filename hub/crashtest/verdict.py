@@ -17,6 +17,8 @@ from hub.storage import Database
 from hub.storage.tables import event, inbox, outbox, posting
 
 LOOK_EVERY_S = 0.2
+MOST_S = 1200.0
+"""However much is left: a test ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,16 @@ def compare(
     return Verdict(len(rows), lost, doubled, calls.total() - len(calls))
 
 
-def wait_until_done(database: Database, within_s: float, clock: Clock) -> bool:
-    """Wait until everything accepted is processed and told; False: nothing has moved for `within_s`."""
-    until, before = time.monotonic() + within_s, None
-    while any(left := _left(database)):
-        if left != before:
-            until, before = time.monotonic() + within_s, left
-        elif time.monotonic() > until:
+def wait_until_done(database: Database, still_s: float, clock: Clock) -> bool:
+    """Wait until everything accepted is processed and told; False: nothing came nearer to it for `still_s`, or MOST_S
+    are over.
+    """
+    end, until = time.monotonic() + MOST_S, time.monotonic() + still_s
+    nearest: tuple[bool, float, int] | None = None
+    while left := _left(database):
+        if nearest is None or left < nearest:
+            until, nearest = time.monotonic() + still_s, left
+        elif time.monotonic() > min(until, end):
             return False
         end_pauses(database, clock())
         time.sleep(LOOK_EVERY_S)
@@ -112,8 +117,11 @@ def unanswered(database: Database, prefix: str) -> list[str]:
     return sorted(name for id_, name in ids.items() if id_ not in told)
 
 
-def _left(database: Database) -> tuple[datetime | None, int, int]:
-    """Return when the oldest unprocessed webhook came, and how many events and deliveries are open."""
+def _left(database: Database) -> tuple[bool, float, int] | None:
+    """Return what is less the nearer the end: whether webhooks wait, how new the oldest is not, how much is open.
+
+    None: all is done.
+    """
     with database.read() as connection:
         reading = connection.scalar(
             sa.select(sa.func.count()).select_from(event).where(event.c.state.in_(["ready", "fetching"]))
@@ -121,4 +129,7 @@ def _left(database: Database) -> tuple[datetime | None, int, int]:
         telling = connection.scalar(
             sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state.in_(["ready", "sending"]))
         )
-    return intake_of(database).oldest(), reading or 0, telling or 0
+    oldest, open_ = intake_of(database).oldest(), (reading or 0) + (telling or 0)
+    if oldest is None:
+        return (False, 0.0, open_) if open_ else None
+    return True, -oldest.timestamp(), open_

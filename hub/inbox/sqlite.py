@@ -46,11 +46,11 @@ class SqliteStore:
             here("before inbox commit")
             cursor.execute("COMMIT")
             here("after inbox commit")
-            self._checkpointer.written(self._connection)
         except BaseException:
             if self._connection.in_transaction:
                 cursor.execute("ROLLBACK")
             raise
+        self._checkpointer.written(self._connection)
         return new
 
     def _insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row], frames: Sequence[bytes]) -> list[bool]:

@@ -218,9 +218,7 @@ def give_back(
     this.returned += points
     book.changes.spent[this.posting] = this
     posted = book.post(draft)
-    for (
-        lot
-    ) in draft.opened:  # it had nothing left when it was taken, or has gone to another with its date over
+    for lot in draft.opened:  # one that revives for no time, or has another lot's date, may be over already
         if lot.active and lot.expires_at is not None and lot.expires_at <= now:
             book.expire(lot)
     return posted

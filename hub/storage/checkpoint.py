@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import structlog
@@ -29,23 +29,29 @@ class Checkpointer:
     def __init__(self, path: Path, rows: int = ROWS) -> None:
         self._path = path
         self._rows = rows
-        self._counted: dict[int, int] = {}
-        self._since = 0
+        self._counted = self._since = 0
         self._due = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
 
     def written(self, connection: sqlite3.Connection) -> None:
-        """Say that a connection has committed. Cheap; not to be called by two threads at once."""
+        """Say that the connection that writes has committed. Cheap, and never fails: what is committed is committed."""
         total = connection.total_changes
-        self._since += total - self._counted.get(id(connection), 0)
-        self._counted = {id(connection): total}
+        self._since += (
+            total - self._counted if total >= self._counted else total
+        )  # less is a new connection's
+        self._counted = total
         if self._since >= self._rows:
             self._since = 0
             self._due.set()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="hub-checkpoint", daemon=True)
-                self._thread.start()
+                with suppress(RuntimeError):  # the system has no thread left: the next time, or the backstop
+                    self._start()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="hub-checkpoint", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def close(self) -> None:
         """Finish what is at hand."""
@@ -61,7 +67,6 @@ class Checkpointer:
                 with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
                     connection.execute("PRAGMA synchronous=FULL")
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            except (
-                sqlite3.Error
-            ) as error:  # the disk is full, the file is locked: the next time finds more to do
+            except sqlite3.Error as error:
+                # The disk is full, the file is locked: the next time finds more to do.
                 log.warning("the log could not be taken in", action="checkpoint_error", error=str(error))

@@ -172,7 +172,7 @@ class Database:
         if self.is_sqlite:
             self._checkpointer.close()
             self.inbox_checkpointer.close()
-        for engine in (self._writer, self.hub, self.inbox):
+        for engine in dict.fromkeys((self._writer, self.hub, self.inbox)):
             engine.dispose()
 
     def _slow_disk(self) -> None:
