@@ -34,8 +34,10 @@ from hub.tracing import About, Trace
 POLL_S = 1.0
 """How soon a row is seen whose writer rang no bell: retries that fall due, and other processes' rows."""
 SWEEP_EVERY_S = 10.0
-PER_THREAD = 64
-"""Rows in hand for each thread, so that claiming and writing down cost little for each."""
+PER_THREAD, MOST_PER_THREAD = 16, 64
+"""Rows in hand for each thread, so that claiming and writing down cost little for each: as many as are called in HAND_MS,
+between these. Of a slow platform a process keeps few, for others may have threads to spare."""
+HAND_MS = 1000
 AHEAD_S = 5
 """Nor more in hand than the connection's rate lets out in this time."""
 LEAST_S = 30
@@ -348,7 +350,13 @@ class Deliverer:
             )
         opened = {name for name, breaker in recorded.breakers.items() if breaker.state == "open"}
         self._held = (self._held - recorded.breakers.keys()) | opened
+        took: dict[str, list[int]] = {}
+        for outcome in outcomes:
+            if outcome.exchanges:
+                took.setdefault(outcome.job.connection, []).append(outcome.elapsed_ms)
         with self._counting:
+            for name, each in took.items():
+                self._hands[name] = hand_of(self._connections[name], sum(each) / len(each))
             self._in_hand.subtract(outcome.job.connection for outcome in outcomes)
             if any(
                 self._in_hand[name] <= self._hands[name] // 2 for name in {o.job.connection for o in outcomes}
@@ -410,9 +418,12 @@ class Deliverer:
                     log.exception("a plugin failed", action="hook_error", hook="delivery_failed")
 
 
-def hand_of(connection: Connection) -> int:
-    """Return how many rows of a connection a process leases at once."""
-    most = connection.concurrency * PER_THREAD
+def hand_of(connection: Connection, call_ms: float | None = None) -> int:
+    """Return how many rows of a connection a process leases at once; `call_ms`: what a call took lately."""
+    per_thread = PER_THREAD
+    if call_ms is not None:
+        per_thread = min(max(PER_THREAD, int(HAND_MS / max(call_ms, 1))), MOST_PER_THREAD)
+    most = connection.concurrency * per_thread
     if any(action.gather for action in connection.connector.actions.values()):
         return most  # many rows may be one call
     soon = int(connection.rate.burst + connection.rate.per_s * AHEAD_S)

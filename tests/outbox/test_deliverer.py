@@ -279,15 +279,18 @@ def test_two_deliverers_share_the_work_and_send_nothing_twice(bench, till):
 
 
 @pytest.mark.parametrize(
-    ("rate", "concurrency", "rows"),
+    ("rate", "call_ms", "rows"),
     [
-        (Rate(1000, 1000), 4, 256),  # 64 for each thread
-        (Rate(2, 5), 4, 15),  # what the rate lets out in five seconds: 5 + 2 * 5
-        (Rate(0.1, 1), 4, 1),
+        (Rate(1000, 1000), None, 64),  # 16 for each of four threads, as long as nothing is known
+        (Rate(1000, 1000), 2000, 64),
+        (Rate(1000, 1000), 25, 160),  # 40 calls of a thread take a second
+        (Rate(1000, 1000), 0, 256),
+        (Rate(2, 5), 0, 15),  # what the rate lets out in five seconds: 5 + 2 * 5
+        (Rate(0.1, 1), 0, 1),
     ],
 )
-def test_no_more_rows_are_in_hand_than_can_go_out_soon(small_bench, rate, concurrency, rows):
-    assert hand_of(small_bench.connect("till", rate=rate, concurrency=concurrency)) == rows
+def test_no_more_rows_are_in_hand_than_can_go_out_soon(small_bench, rate, call_ms, rows):
+    assert hand_of(small_bench.connect("till", rate=rate, concurrency=4), call_ms) == rows
 
 
 def test_a_plugin_that_fails_stops_nothing(small_bench, till):
