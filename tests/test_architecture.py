@@ -21,7 +21,6 @@ LAYERS: list[set[str]] = [
         "hub.ids",
         "hub.money",
         "hub.expressions",
-        "hub.cel_mended",
         "hub.yamlfile",
         "hub.values",
         "hub.logs",
