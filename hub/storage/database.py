@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,15 @@ class Database:
         return engine
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, *, waits_for_disk: bool = True) -> Iterator[sa.Connection]:
         """Open a transaction on the HUB tables; commit at the end, roll back on an exception.
 
         On SQLite it holds the write lock from the start (BEGIN IMMEDIATE): a transaction that read first and
         wrote later could meet another writer half way.
+
+        Args:
+            waits_for_disk: on SQLite; False where all of it can be made again after a power cut. Then it is on the disk
+                with the next commit that waits.
         """
         if self._turn is None:
             with self._writer.begin() as connection:
@@ -128,7 +132,7 @@ class Database:
             return
         with self._turn, self._writer.connect() as raw:
             connection = raw.execution_options(sqlite_begin="IMMEDIATE")
-            with connection.begin():
+            with _unwaiting(raw) if not waits_for_disk else nullcontext(), connection.begin():
                 yield connection
                 self._slow_disk()
             self._checkpointer.written(raw.connection.driver_connection)  # type: ignore[arg-type]
@@ -178,6 +182,16 @@ class Database:
     def _slow_disk(self) -> None:
         if self.commit_delay_s:
             threading.Event().wait(self.commit_delay_s)
+
+
+@contextmanager
+def _unwaiting(connection: sa.Connection) -> Iterator[None]:
+    """Let SQLite leave it to the system when what is committed here gets to the disk. Outside of a transaction."""
+    connection.connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        connection.connection.execute("PRAGMA synchronous=FULL")
 
 
 def insert_for(dialect: sa.Dialect) -> Callable[[sa.Table], Any]:
