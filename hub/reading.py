@@ -220,7 +220,8 @@ def _map(hub: Hub, connection: Connection, entry: Entry, source: SourceEvent) ->
 def _part(connection: Connection, entry: Entry, part: int, canonical: Event) -> Entry:
     """Return the entry of one canonical event; a mapping may emit several of one source event."""
     canonical = _held_back(canonical, entry.received_at)
-    canonical = msgspec.structs.replace(canonical, test=canonical.test and connection.live)
+    if canonical.test and not connection.live:
+        canonical = msgspec.structs.replace(canonical, test=False)
     if part == entry.part:
         return msgspec.structs.replace(entry, canonical=canonical)
     return msgspec.structs.replace(
@@ -230,7 +231,8 @@ def _part(connection: Connection, entry: Entry, part: int, canonical: Event) -> 
 
 def _held_back(event: Event, received_at: datetime) -> Event:
     """Return an event that does not lie in the future, whatever its source's clock says."""
-    return msgspec.structs.replace(event, occurred_at=min(event.occurred_at, received_at + AHEAD))
+    latest = received_at + AHEAD
+    return event if event.occurred_at <= latest else msgspec.structs.replace(event, occurred_at=latest)
 
 
 def _claimed(claim: sa.Row[Any]) -> Entry:

@@ -619,7 +619,16 @@ def _dispatcher(overloads: Sequence[Function], result: type) -> Callable[..., An
             raise Unsure
         return sure(returned)
 
-    return call
+    def call_with_one(one: Any) -> Any:
+        kind = type(one)
+        found = alone[kind]
+        returned: Any = found(_small(one) if kind is int else one)
+        if type(returned) is not result:
+            raise Unsure
+        return sure(returned)
+
+    alone = {types[0]: function for types, function in table.items() if len(types) == 1}
+    return call_with_one if alone else call
 
 
 def _parameter(kind: str) -> type:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -63,10 +64,12 @@ class Directory:
         self._said: list[tuple[Word, Key | None]] = []
         self._ids: dict[str, dict[str, str]] = {}
         self._contacts: dict[str, dict[str, str]] = {}
+        self._written: dict[str, dict[str, str]] = {}
+        """Contacts as the database has them; `_contacts` are with what was told since."""
         self._tiers: dict[str, str] = {}
         self._new_members: list[dict[str, Any]] = []
         self._new_identities: list[dict[str, Any]] = []
-        self._told: dict[tuple[str, str], dict[str, Any]] = {}
+        self._told: dict[tuple[str, str], tuple[str, str | None]] = {}
         self._hints: list[dict[str, Any]] = []
 
     @classmethod
@@ -226,7 +229,7 @@ class Directory:
                 self._origins.setdefault(known, gone)
         self._merged[gone] = kept
         for m in (gone, kept):
-            for facts in (self._ids, self._contacts, self._consents):
+            for facts in (self._ids, self._contacts, self._written, self._consents):
                 facts.pop(m, None)
 
     def living(self, member_id: str) -> str:
@@ -242,7 +245,7 @@ class Directory:
         return bool(keys)
 
     def facts(self, members: Iterable[str]) -> None:
-        """Read ids, contacts, consents and levels of `members`, for `card`, after `flush`. Four queries in all."""
+        """Read ids, contacts, consents and levels of `members`, for `card`, after `flush`. Four queries at most."""
         members = set(members)
         self._tiers |= {row.id: row.tier for row in _TIERS(self._connection, members - self._tiers.keys())}
         if unread := members - self._consents.keys():
@@ -250,12 +253,11 @@ class Directory:
         wanted = [m for m in members if m not in self._ids]
         if not wanted:
             return
+        self._read_contacts(wanted)
         for m in wanted:
-            self._ids[m], self._contacts[m] = {}, {}
+            self._ids[m], self._contacts[m] = {}, dict(self._written[m])
         for row in _IDS(self._connection, wanted):
             self._ids[row.member][row.source] = row.value
-        for row in _CONTACTS(self._connection, wanted):
-            self._contacts[row.member][row.kind] = row.value
 
     def tier(self, member_id: str) -> str:
         """Return the level that was written down for a member; empty for who never rose. Call `facts` first."""
@@ -297,14 +299,25 @@ class Directory:
         self._hear()
 
     def _news(self) -> list[dict[str, Any]]:
-        """Return what was told that was not known, in order."""
-        if not self._told:
-            return []
-        known = {
-            (row.member, row.kind): row.value
-            for row in _CONTACTS(self._connection, {member_id for member_id, _ in self._told})
-        }
-        return [row for place, row in sorted(self._told.items()) if known.get(place) != row["value"]]
+        """Return what was told that was not known, in order; from now on it is."""
+        self._read_contacts({member_id for member_id, _ in self._told})
+        told = [(*place, *said) for place, said in self._told.items() if self._differs(*place, said[0])]
+        news = []
+        for member_id, kind, value, event_id in sorted(told, key=itemgetter(0, 1)):
+            self._written[member_id][kind] = value
+            row = {"member": member_id, "kind": kind, "value": value, "event": event_id}
+            news.append({**row, "normal": normal(kind, value)})
+        return news
+
+    def _differs(self, member_id: str, kind: str, value: str) -> bool:
+        return self._written[member_id].get(kind) != value
+
+    def _read_contacts(self, members: Iterable[str]) -> None:
+        unread = [m for m in members if m not in self._written]
+        for m in unread:
+            self._written[m] = {}
+        for row in _CONTACTS(self._connection, unread):
+            self._written[row.member][row.kind] = row.value
 
     def _propose(self, news: list[dict[str, Any]]) -> None:
         events = {(row["member"], row["kind"]): row["event"] for row in news if row["kind"] in self._weak}
@@ -337,13 +350,12 @@ class Directory:
 
     def _proofs(self, connection_name: str, ref: MemberRef) -> list[Key]:
         """Return the keys that prove who a reference means, strongest first."""
-        proofs = {
-            "verified_email": ref.email and ref.email_verified and ("email", normal_email(ref.email)),
-            "verified_phone": ref.phone and ref.phone_verified and ("phone", normal_phone(ref.phone)),
-        }
-        ids = _ids(connection_name, ref) if "external_id" in self._match else []
-        addresses = (key for rule, key in proofs.items() if isinstance(key, tuple) and rule in self._match)
-        return [*ids, *addresses]
+        proofs = _ids(connection_name, ref) if "external_id" in self._match else []
+        if ref.email and ref.email_verified and "verified_email" in self._match:
+            proofs.append(("email", normal_email(ref.email)))
+        if ref.phone and ref.phone_verified and "verified_phone" in self._match:
+            proofs.append(("phone", normal_phone(ref.phone)))
+        return proofs
 
     @staticmethod
     def _addresses(ref: MemberRef) -> list[Key]:
@@ -362,7 +374,7 @@ class Directory:
                 "head": b"",
             }
         )
-        self._ids[new], self._contacts[new] = {}, {}
+        self._ids[new], self._contacts[new], self._written[new] = {}, {}, {}
         return new
 
     def _link(self, key: Key, owner: str, event_id: str | None, origin: str | None) -> None:
@@ -378,8 +390,7 @@ class Directory:
         for kind in CONTACTS:
             value = getattr(ref, kind)
             if value:
-                row = {"member": owner, "kind": kind, "value": value, "event": event_id}
-                self._told[owner, kind] = {**row, "normal": normal(kind, value)}
+                self._told[owner, kind] = value, event_id
                 if owner in self._contacts:
                     self._contacts[owner][kind] = value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,7 +20,12 @@ from hub.values import MEMBER_FACTS
 EARNED = "points.earned"
 """The trigger of milestones that look at what a wallet earned: after every event that gives points."""
 
-_ABOUT_EVENT = ("name", "fact", "occurred_at", "test")
+_OF_EVENT: Mapping[str, Callable[[Event], Any]] = {
+    "name": lambda event: event.name,
+    "fact": lambda event: event.fact,
+    "occurred_at": lambda event: event.occurred_at.isoformat(),
+    "test": lambda event: event.test,
+}
 """What expressions read as `event`; the event's own body has names of its own (order, deal, data ...)."""
 
 
@@ -73,7 +78,7 @@ def environment(trigger: str, *, line: bool = False) -> Environment:
     return Environment(
         dict.fromkeys(("event", "member", *body, *extra), "dyn"),
         keys={
-            "event": _ABOUT_EVENT,
+            "event": tuple(_OF_EVENT),
             "member": tuple(MEMBER_FACTS),
             **extra,
             **{name: keys for name, keys in shapes.items() if keys},
@@ -94,11 +99,9 @@ def variables(
     """
     values = {name: _plain(getattr(event, name), reads[name]) for name in body_of(event.name)}
     values["member"] = dict(member)
+    keys = reads["event"]
     values["event"] = {
-        "name": event.name,
-        "fact": event.fact,
-        "occurred_at": event.occurred_at.isoformat(),
-        "test": event.test,
+        name: about(event) for name, about in _OF_EVENT.items() if keys is None or name in keys
     }
     if left is not None:
         reduce_to(left, event, values)
@@ -129,16 +132,18 @@ def _plain(value: Any, keys: frozenset[str] | None = None) -> Any:
         return [_plain(inner) for inner in value]
     if not isinstance(value, msgspec.Struct):
         return value
-    plain = msgspec.structs.asdict(value)
-    if keys is not None:
-        plain = {name: plain[name] for name in keys & plain.keys()}
-    for name in _nested(type(value)) & plain.keys():
-        plain[name] = _plain(plain[name])
+    scalars, others = _shown(type(value), keys)
+    plain = {name: getattr(value, name) for name in scalars}
+    for name in others:
+        plain[name] = _plain(getattr(value, name))
     return plain
 
 
 @cache
-def _nested(shape: type[msgspec.Struct]) -> frozenset[str]:
-    """Return the fields that may hold more than a scalar."""
-    scalars = (str, int, bool, int | None)
-    return frozenset(field.name for field in msgspec.structs.fields(shape) if field.type not in scalars)
+def _shown(
+    shape: type[msgspec.Struct], keys: frozenset[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the fields of these keys: those that hold a scalar, and those that may hold more."""
+    fields = [f for f in msgspec.structs.fields(shape) if keys is None or f.name in keys]
+    scalars = tuple(f.name for f in fields if f.type in (str, int, bool, int | None))
+    return scalars, tuple(f.name for f in fields if f.name not in scalars)
