@@ -98,7 +98,7 @@ def _try(hub: Hub, about: About, do: Callable[[Step], T]) -> T:
         step = Step(hub.programs, book, Facts.open(tx, ()), directory)
         step.approvals = approvals
         step.prepare([], members | needs.members)
-        step.rewards = Rewards.open(tx, scope, book, hub.programs, step.about)
+        step.rewards = Rewards.open(tx, scope, book, hub.programs, step.reader)
         step.rewards.ask = partial(ask_for, approvals)
         done = do(step)
         lapse(approvals, step.rewards.redemptions.values())

@@ -177,7 +177,7 @@ def settle(hub: Hub, tx: sa.Connection, entries: Sequence[Entry]) -> Settled:
     step.usage = Usage.open(tx, *touched.counters(hub.programs, live, book, facts))
     step.approvals = approvals
     step.prepare(live, members)
-    step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.about)
+    step.rewards = Rewards.open(tx, wanted if needs else Scope(), book, hub.programs, step.reader)
     step.sent = sent
     step.rewards.ask = partial(ask_for, approvals)
     step.rewards.orders.tell(touched.sold(live, wanted))

@@ -33,6 +33,34 @@ COUNTING = ("earn", "reverse", "reinstate", "adjust")
 """Kinds of postings that change what a level is measured by, besides balances."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Tells what expressions may read of a member.
+
+    It does not hold the step: who is in a circle stays until the collector comes, with all that a batch has read.
+    """
+
+    book: Book
+    tiers: Tiers
+    activity: Activity
+    spendable: str
+
+    def __call__(
+        self, member: str, at: datetime | None = None, buying: Purchase | None = None
+    ) -> dict[str, Any]:
+        balance = self.book.account(member).balance(self.spendable)
+        at = at or self.book.now
+        return {
+            "id": member,
+            **self.tiers.facts(member, at),
+            "balance": balance["active"],
+            "pending": balance["pending"],
+            "held": balance["held"],
+            "debt": balance["debt"],
+            **self.activity.facts(member, at, buying),
+        }
+
+
 @dataclass
 class Step:
     """The units of work that one transaction's events share.
@@ -218,13 +246,9 @@ class Step:
             at: as of when; None: now. Balances are as they are now.
             buying: the purchase that is being priced, which counts already.
         """
-        balance = self.book.account(member).balance(self.program.spendable)
-        return {
-            "id": member,
-            **self.tiers.facts(member, at or self.book.now),
-            "balance": balance["active"],
-            "pending": balance["pending"],
-            "held": balance["held"],
-            "debt": balance["debt"],
-            **self.activity.facts(member, at or self.book.now, buying),
-        }
+        return self.reader(member, at, buying)
+
+    @property
+    def reader(self) -> Reader:
+        """What tells the same as `about`, for work that this step holds."""
+        return Reader(self.book, self.tiers, self.activity, self.program.spendable)

@@ -377,9 +377,9 @@ class Bundle:
         if self._quick is not None:
             try:
                 return dict(zip(self._names, self._quick(activation.values), strict=True)), {}
-            except Exception:  # noqa: BLE001, S110 - then the library says what is right
+            except Exception:  # noqa: BLE001, S110 - which of them it was shows below
                 pass
-        if self._program is not None:
+        elif self._program is not None:
             try:
                 return dict(zip(self._names, activation.run(self._program), strict=True)), {}
             except ExpressionError:
@@ -390,7 +390,7 @@ class Bundle:
             try:
                 values[name] = expression.evaluate(activation)
             except ExpressionError as error:
-                errors[name] = error
+                errors[name] = error.with_traceback(None)  # its frames would hold `errors`, and so itself
         return values, errors
 
 
