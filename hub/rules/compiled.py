@@ -99,7 +99,7 @@ def variables(
     """
     values = {name: _plain(getattr(event, name), reads[name]) for name in body_of(event.name)}
     values["member"] = dict(member)
-    keys = reads["event"]
+    keys = reads.get("event")
     values["event"] = {
         name: about(event) for name, about in _OF_EVENT.items() if keys is None or name in keys
     }

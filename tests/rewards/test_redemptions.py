@@ -231,9 +231,9 @@ def test_history_is_never_edited(counter, statement):
 def test_a_window_opens_sooner_for_a_tier(counter, monkeypatch, tier, day, state):  # B51
     from datetime import UTC, datetime
 
-    from hub.effects import Step
+    from hub.effects.step import Reader
 
-    plain = Step.about
-    monkeypatch.setattr(Step, "about", lambda step, member: {**plain(step, member), "tier": tier})
+    plain = Reader.__call__
+    monkeypatch.setattr(Reader, "__call__", lambda reader, member: {**plain(reader, member), "tier": tier})
     counter.bench.clock.now = datetime.fromisoformat(day).replace(tzinfo=UTC)
     assert counter.ask("advent").state == state
