@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from hub import journal, outbox
+from hub import outbox
 from hub.crashpoints import here
 from hub.journal import Entry
 from hub.ledger import Book, balances_of
@@ -176,7 +176,7 @@ def _about(
         },
         "points": posted.points.get(wallet, 0) if posted else 0,
         "posting": {"id": posted.id, "kind": posted.kind, "key": posted.key} if posted else {},
-        "event": journal.plain(entry.canonical) if entry and entry.canonical else {},
+        "event": entry.plain if entry and entry.canonical else {},
         **_told_by(occasion.happening),
     }
 

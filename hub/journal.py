@@ -83,6 +83,16 @@ class Entry(msgspec.Struct, kw_only=True):
     stored: bool = False
     bell: bool = False
     trace: Trace | None = None
+    _plain: tuple[Event, dict[str, Any]] | None = None
+
+    @property
+    def plain(self) -> Mapping[str, Any]:
+        """The canonical event as plain values, without the person; made once. It has to be there."""
+        event = self.canonical
+        assert event is not None, "only what is mapped is asked for its values"
+        if self._plain is None or self._plain[0] is not event:
+            self._plain = event, plain(event)
+        return self._plain[1]
 
     @property
     def trace_id(self) -> str:
@@ -427,7 +437,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "reason": entry.reason,
         "member": entry.member,
         "mapping_version": entry.mapping_version,
-        "data": plain(canonical) if canonical else None,
+        "data": entry.plain if canonical else None,
         "payload": packed,
         "waits_for": entry.waits_for,
         "attempts": entry.attempts,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hub import journal
 from hub.effects.step import Step
 from hub.effects.touched import event_of
 from hub.ids import new_id
@@ -66,7 +65,7 @@ def _price(step: Step, entry: Entry, program: Program, member: str, buying: Purc
         occurred_at=event.occurred_at,
         cause=entry,
         amounts=amounts_of(event),
-        data=journal.plain(event),
+        data=entry.plain,
         version=program.hash,
     )
     if posted is None:

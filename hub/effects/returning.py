@@ -167,7 +167,7 @@ def _settle_referral(step: Step, entry: Entry, earning: Earning, fact: str) -> N
                 fact=fact + side,
                 occurred_at=event_of(entry).occurred_at,
                 cause=entry,
-                data=journal.plain(event_of(entry)),
+                data=entry.plain,
             )
 
 

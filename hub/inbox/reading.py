@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from hub.crashpoints import here
-from hub.inbox.row import Delivery, StoredRow, compress, decompress
+from hub.inbox.row import Delivery, StoredRow, compress, decompress, decompress_all
 from hub.sdk import Headers, Webhook
 from hub.sdk.signatures import body_digest
 from hub.storage import Database, partitions
@@ -99,8 +99,7 @@ def _with_body(first: int, last: int | None = None) -> sa.Select[Any]:
 
 def read_after(connection: sa.Connection, position: int, limit: int) -> list[StoredRow]:
     """Return rows with an id above `position`, in order: all there will ever be below the last, on SQLite."""
-    found = connection.execute(_with_body(position + 1).limit(limit))
-    return [_stored(row) for row in found]
+    return _stored(connection.execute(_with_body(position + 1).limit(limit)).all())
 
 
 def claim_pending(connection: sa.Connection, limit: int, since: int = 0) -> list[StoredRow]:
@@ -112,7 +111,7 @@ def claim_pending(connection: sa.Connection, limit: int, since: int = 0) -> list
     found = connection.execute(
         _with_body(since).where(inbox.c.pending).limit(limit).with_for_update(of=inbox, skip_locked=True)
     )
-    return [_stored(row) for row in found]
+    return _stored(found.all())
 
 
 _FINISH = sa.text(
@@ -153,7 +152,7 @@ def get(connection: sa.Connection, ids: Iterable[int]) -> list[StoredRow]:
     if not wanted:
         return []
     query = _with_body(wanted[0], wanted[-1]).where(inbox.c.id.in_(wanted))
-    return [_stored(row) for row in connection.execute(query)]
+    return _stored(connection.execute(query).all())
 
 
 def find(connection: sa.Connection, deliveries: Iterable[tuple[str, str]]) -> list[int]:
@@ -404,10 +403,15 @@ def forget(connection: sa.Connection, bodies: Sequence[tuple[int, bytes]]) -> No
         connection.execute(inbox_body.delete().where(inbox_body.c.id.in_([id_ for id_, _ in bodies])))
 
 
-def _stored(row: Sequence[Any]) -> StoredRow:
-    id_, name, delivery_id, received_at, method, url, headers, verdict, frame = row
-    webhook = None
-    kept = msgspec.json.decode(headers)
-    if frame is not None:
-        webhook = Webhook(method, url, Headers(kept), decompress(frame), received_at)
-    return StoredRow(id_, name, delivery_id, received_at, webhook, verdict, kept.get(TRACEPARENT, ""))
+def _stored(rows: Sequence[Sequence[Any]]) -> list[StoredRow]:
+    bodies = iter(decompress_all([row[-1] for row in rows if row[-1] is not None]))
+    stored = []
+    for id_, name, delivery_id, received_at, method, url, headers, verdict, frame in rows:
+        kept = msgspec.json.decode(headers)
+        webhook = None
+        if frame is not None:
+            webhook = Webhook(method, url, Headers(kept), next(bodies), received_at)
+        stored.append(
+            StoredRow(id_, name, delivery_id, received_at, webhook, verdict, kept.get(TRACEPARENT, ""))
+        )
+    return stored

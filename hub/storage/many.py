@@ -60,7 +60,7 @@ class _Compiled:
         self._converts = [
             (place, convert)
             for place, name in enumerate(self._names)
-            if (convert := compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
+            if (convert := _converter(compiled.binds[name].type.dialect_impl(dialect), dialect))
         ]
         self._one = f"({', '.join('?' * len(self._names))})"
 
@@ -88,3 +88,10 @@ class _Compiled:
         for place, convert in self._converts:
             values[place] = convert(values[place])
         return values
+
+
+def _converter(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    """Return what makes of a value what the driver takes; None: it takes the value."""
+    if isinstance(type_, sa.LargeBinary) and dialect.name == "sqlite":
+        return None  # bytes as they are; SQLAlchemy makes a memoryview of each, which the collector has to look at
+    return type_.bind_processor(dialect)

@@ -16,6 +16,7 @@ import toy
 
 from hub import inbox as inbox_
 from hub.inbox import Inbox, NotStored, Overloaded, Row
+from hub.inbox.row import compress, decompress, decompress_all
 from hub.inbox.inbox import MOST_ROWS
 from hub.inbox.postgresql import PostgresqlStore
 from hub.inbox.sqlite import SqliteStore
@@ -320,3 +321,12 @@ def test_closing_commits_what_waits_and_takes_nothing_more(database):
 
 def test_an_inbox_nobody_used_closes(database):
     Inbox(database).close()
+
+
+@pytest.mark.parametrize(
+    "bodies", [[], [b""], [b"", b""], [b"a"], [b"", b"a"], [b"a", b"", b"b" * 9000, b"c"], [b"x"] * 200]
+)
+def test_bodies_come_back_together_as_they_do_alone(bodies):
+    """The library's own way to unpack a batch writes beyond its memory when there is nothing in it."""
+    frames = compress(bodies)
+    assert decompress_all(frames) == [decompress(frame) for frame in frames] == bodies
