@@ -16,9 +16,9 @@ import toy
 
 from hub import inbox as inbox_
 from hub.inbox import Inbox, NotStored, Overloaded, Row
-from hub.inbox.row import compress, decompress, decompress_all
 from hub.inbox.inbox import MOST_ROWS
 from hub.inbox.postgresql import PostgresqlStore
+from hub.inbox.row import compress, decompress, decompress_all
 from hub.inbox.sqlite import SqliteStore
 from hub.storage.tables import inbox_body
 
