@@ -8,9 +8,10 @@ statement is compiled once, rows go straight into the driver's order, and on SQL
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain
+from itertools import chain, count
 from operator import itemgetter
 from typing import Any
 
@@ -36,7 +37,7 @@ class Many:
         self._compiled: dict[tuple[str, ...], _Compiled] = {}
 
     def __call__(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
-        """Execute it for rows of the same two or more keys; no rows are no work."""
+        """Execute it for rows of the same two or more keys; no rows are no work. An UPDATE's rows are each another's."""
         if not rows:
             return
         key = (connection.dialect.name, *rows[0])
@@ -63,14 +64,14 @@ class _Compiled:
             if (convert := _converter(compiled.binds[name].type.dialect_impl(dialect), dialect))
         ]
         self._one = f"({', '.join('?' * len(self._names))})"
+        if not self._by_name and isinstance(statement, sa.Update):
+            self._sql = self._from_values()
 
     def steps(self, rows: Sequence[Row]) -> Iterator[tuple[str, Any]]:
         """Return what to execute, with its parameters, one after the other."""
         parameters = [self._parameters(row) for row in rows]
         if self._by_name:
             yield self._sql, [dict(zip(self._names, values, strict=True)) for values in parameters]
-        elif f"VALUES {self._one}" not in self._sql:
-            yield self._sql, [tuple(values) for values in parameters]
         else:
             start = 0
             for size in STEPS:
@@ -78,6 +79,15 @@ class _Compiled:
                     some = parameters[start : start + size]
                     yield self._of(size), tuple(chain.from_iterable(some))
                     start += size
+
+    def _from_values(self) -> str:
+        """Return an UPDATE that takes its values, and what it looks for, from rows: one step for many of them."""
+        change, where = self._sql.split("\nWHERE " if "\nWHERE " in self._sql else " WHERE ", 1)
+        numbers = count(1)
+        change, where = (
+            re.sub(r"\?", lambda _: f"given.column{next(numbers)}", part) for part in (change, where)
+        )
+        return f"{change} FROM (VALUES {self._one}) AS given WHERE {where}"
 
     @cache  # noqa: B019 - as many as there are sizes, and statements are constants
     def _of(self, size: int) -> str:
