@@ -6,7 +6,9 @@ import re
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cache
 
-_PLAIN = re.compile(r"(-?)([0-9]{1,20})(?:\.([0-9]{1,20}))?")
+MOST_DIGITS = 20
+"""Of an amount, before the point and behind it."""
+_PLAIN = re.compile(rf"(-?)([0-9]{{1,{MOST_DIGITS}}})(?:\.([0-9]{{1,{MOST_DIGITS}}}))?")
 
 
 def to_minor(amount: str | int | Decimal, currency: str) -> int:
@@ -22,6 +24,15 @@ def to_minor(amount: str | int | Decimal, currency: str) -> int:
         ValueError: not plain decimal text, too many decimals, or no such currency; says which.
     """
     if type(amount) is str:
+        whole, _, fraction = amount.partition(".")
+        if (
+            len(fraction) == _exponents().get(currency)
+            and whole.isdigit()
+            and fraction.isdigit()
+            and amount.isascii()
+            and len(whole) <= MOST_DIGITS
+        ):
+            return int(whole + fraction)  # as nearly all amounts are written
         text = amount
     elif isinstance(amount, bool) or not isinstance(amount, str | int | Decimal):
         raise TypeError(f"an amount is text or a whole number, not {type(amount).__name__}")

@@ -627,8 +627,21 @@ def _dispatcher(overloads: Sequence[Function], result: type) -> Callable[..., An
             raise Unsure
         return sure(returned)
 
+    def call_with_two(one: Any, other: Any) -> Any:
+        kinds = kind, kind_of_other = type(one), type(other)
+        found = table[kinds]
+        if kind is int:
+            _small(one)
+        if kind_of_other is int:
+            _small(other)
+        returned: Any = found(one, other)
+        if type(returned) is not result:
+            raise Unsure
+        return sure(returned)
+
     alone = {types[0]: function for types, function in table.items() if len(types) == 1}
-    return call_with_one if alone else call
+    by_count: dict[int, Callable[..., Any]] = {1: call_with_one, 2: call_with_two}
+    return by_count.get(len(next(iter(table))), call)
 
 
 def _parameter(kind: str) -> type:
