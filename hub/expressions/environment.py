@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
@@ -21,8 +21,10 @@ from hub.expressions import mended
 from hub.expressions.errors import ABSENT, MAYBE_ABSENT, ExpressionError, clean
 from hub.expressions.functions import FUNCTIONS, Function
 from hub.expressions.reads import ITEM, LITERAL, PURE_PATH, Shape, note, paths, pruned
-from hub.expressions.translated import Quick, translator
 from hub.yamlfile import did_you_mean
+
+if TYPE_CHECKING:
+    from hub.expressions.translated import Quick
 
 mended.keep_none()
 
@@ -173,6 +175,9 @@ class Environment:
 
     def quick(self, program: Any) -> Quick | None:
         """Return a program as a function of Python; None where it is for the library alone."""
+        # A hub that waits for its first event has no use for it.
+        from hub.expressions.translated import translator
+
         return translator(self.functions).translate(program.serialize())
 
     def _program(self, source: str, text: str) -> Any:
