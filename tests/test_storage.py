@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -103,3 +104,16 @@ def test_writers_that_read_first_do_not_lose_each_other_s_work(database):
         thread.join()
     with database.read() as tx:
         assert tx.scalar(sa.select(cursor.c.position)) == 200
+
+
+def test_a_commit_waits_for_the_disk_unless_what_it_holds_can_be_made_again(sqlite):
+    waits, does_not = 2, 1  # FULL and NORMAL
+
+    def waiting(**how):
+        with sqlite.write(**how) as tx:
+            return tx.exec_driver_sql("PRAGMA synchronous").scalar_one()
+
+    assert [waiting(), waiting(waits_for_disk=False), waiting()] == [waits, does_not, waits]
+    with suppress(RuntimeError), sqlite.write(waits_for_disk=False):
+        raise RuntimeError
+    assert waiting() == waits
