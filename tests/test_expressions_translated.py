@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -291,6 +292,23 @@ def test_a_payload_of_many_lines_is_bounded_by_the_library():
     lines = list(range(MOST_ITEMS // 100))
     assert in_python(expression, {"payload": {"lines": lines[:90]}, "points": 0})
     assert not in_python(expression, {"payload": {"lines": lines}, "points": 0})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "payload.paid == (" * 14 + "payload.paid" + ")" * 14,
+        "(" * 14 + "payload" + ".?customer.orValue(payload))" * 14 + ".id",
+        "[" * 14 + "payload.id" + "]" * 14,
+        " + ".join(["payload.id"] * 30),
+    ],
+)
+def test_what_is_nested_deeply_is_translated_in_no_time(text):
+    """Each part once: twice at each level would be a million times for these."""
+    expression = ENV.compile(text)
+    began = time.process_time()
+    agree(expression, {"payload": PAYLOAD, "points": 0})
+    assert time.process_time() - began < 5
 
 
 def test_the_admin_s_words_are_no_python():

@@ -39,8 +39,6 @@ LEAST, MOST = -(1 << 63), (1 << 63) - 1
 """The library's integers."""
 MOST_ITEMS = 10_000
 """All loops of one evaluation go through no more; the library bounds them too, and says so."""
-
-
 MOST_MATCHED = 200
 """Characters of a text held against a pattern; RE2 does longer ones in less time."""
 _SIMPLE_PATTERN = re.compile(
@@ -300,6 +298,7 @@ class _Writer:
                 held = self._of(inner)
                 if held.type is not Absent:  # of all that a payload can hold only maps have a `get`
                     return f"{held.text}.get({field!r}, {otherwise})"
+                return f"value_or(optional({held.text}, {field!r}), {otherwise})"
         held = self._of(operand)
         if held.type is not Absent:
             raise NotRead("orValue of another kind")
@@ -308,18 +307,16 @@ class _Writer:
     def _equal(self, one: Node, other: Node) -> str:
         if isinstance(one, Constant) and isinstance(other, Constant):
             raise NotRead("literals against each other")
-        for node, against in ((one, other), (other, one)):
-            text = self._value(against).text
+        left, right = self._value(one).text, self._value(other).text
+        for node, text, against in ((one, left, right), (other, right, left)):
             match node:
-                case Constant(None):
-                    return f"({text} is None)"
-                case Constant(bool(value)):
-                    return f"({text} is {value})"
+                case Constant(None) | Constant(bool()):
+                    return f"({against} is {text})"
                 case _ if _plain_text(node):
-                    return f"({text} == {self._of(node).text})"
+                    return f"({against} == {text})"
                 case MapOf(()) | ListOf(()):
-                    return f"({text} == {self._of(node).text})"
-        return f"equal({self._value(one).text}, {self._value(other).text})"
+                    return f"({against} == {text})"
+        return f"equal({left}, {right})"
 
 
 def _binding(node: Node) -> tuple[str, Node, Node] | None:
