@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -133,26 +133,26 @@ def compress(bodies: Sequence[bytes]) -> list[bytes]:
 
 def decompress(frame: bytes) -> bytes:
     """Return what `compress` was given."""
-    try:
-        decompressor = _local.decompressor
-    except AttributeError:
-        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
-    body: bytes = decompressor.decompress(frame)
+    body: bytes = _decompressor().decompress(frame)
     return body
 
 
 def decompress_all(frames: Sequence[bytes]) -> list[bytes]:
     """Return what `compress` was given; one call for a batch, as there."""
     # A batch with nothing in it makes zstandard 0.25 write beyond its memory (seen 2026-11).
-    together = [frame for frame in frames if zstandard.frame_content_size(frame) > 0]
+    together: list[Any] = [frame for frame in frames if zstandard.frame_content_size(frame) > 0]
     if len(together) < 2:
         return [decompress(frame) for frame in frames]
-    try:
-        decompressor = _local.decompressor
-    except AttributeError:
-        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
-    bodies = iter(decompressor.multi_decompress_to_buffer(together))
+    bodies = iter(_decompressor().multi_decompress_to_buffer(together))
     return [
         next(bodies).tobytes() if zstandard.frame_content_size(frame) > 0 else decompress(frame)
         for frame in frames
     ]
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """Return this thread's."""
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor()
+    made: zstandard.ZstdDecompressor = _local.decompressor
+    return made
