@@ -55,6 +55,19 @@ def test_after_so_many_rows_the_log_is_taken_in(file, writer, tmp_path):
     checkpointer.close()
 
 
+def test_the_log_begins_anew_though_one_transaction_follows_the_other(file, writer):
+    checkpointer = Checkpointer(file, rows=100)
+    for n in range(2_000):
+        checkpointer.wait()
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("CREATE TABLE IF NOT EXISTS large (n INTEGER PRIMARY KEY, text TEXT)")
+        writer.execute("INSERT INTO large VALUES (?, ?)", (n, "a" * 10_000))
+        writer.execute("COMMIT")
+        checkpointer.written(writer)
+    checkpointer.close()
+    assert file.with_name("points.db-wal").stat().st_size < 10_000_000  # of more than 20 MB that were written
+
+
 def test_it_goes_on_after_trouble(file, writer, tmp_path):
     hidden = tmp_path / "elsewhere" / "points.db"
     checkpointer = Checkpointer(hidden, rows=1)

@@ -10,7 +10,7 @@ from functools import cache
 from hub.crashpoints import here
 from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
-from hub.storage.database import INBOX_KIB
+from hub.storage.database import INBOX_WRITER
 
 COLUMNS = "id, connection, delivery_id, received_at, method, url, headers, size, verdict"
 
@@ -31,7 +31,8 @@ class SqliteStore:
         lent = database.inbox.raw_connection()
         self._connection: sqlite3.Connection = lent.driver_connection  # type: ignore[assignment]
         lent.detach()  # ours until `close`, not one of the pool's
-        self._connection.execute(f"PRAGMA cache_size=-{INBOX_KIB}")
+        for pragma in INBOX_WRITER:
+            self._connection.execute(f"PRAGMA {pragma}")
         self._cursor = self._connection.cursor()
 
     def write(self, rows: Sequence[Row]) -> list[bool]:

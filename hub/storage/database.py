@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,14 @@ _PRAGMAS = (
     "foreign_keys=ON",
     "secure_delete=ON",  # what is deleted is overwritten: an erased person must not be left in a free page
 )
-WRITER_KIB, INBOX_KIB, READER_KIB = 64_000, 16_000, 4_000
-"""SQLite's cache of pages: of the one connection that writes to the hub's file, of the one that writes to the inbox, and
-of each that reads. It is of no use to a connection once another one has written, so the writer alone has a large one. With
-32 MB for everybody a hub with a backlog of 60,000 webhooks took 850 MB; with 32 MB for the writer, processing over a million
-postings is a tenth slower (measured 2026-11)."""
+# By itself SQLite keeps what a statement of many rows changes, should it fail half way, in a temporary file: of all that
+# was written when events were processed, that was the larger half (measured 2026-11). And what has a large cache is the
+# one connection that writes: it is of no use to a connection once another one has written. With 32 MB for everybody a hub
+# with a backlog of 60,000 webhooks took 850 MB; with 32 MB for the writer, a million postings slow it down by a tenth more.
+READER, WRITER = ("cache_size=-4000",), ("cache_size=-64000", "temp_store=MEMORY")
+INBOX_WRITER = ("cache_size=-16000", "temp_store=MEMORY")
+"""Pragmas for SQLite's connections: of those that only read the hub's file, or do little there, of the one that writes to
+it, and of the one that writes to the inbox."""
 
 
 STATEMENT_S, LOCK_S, IDLE_S = 30, 10, 60
@@ -73,7 +76,7 @@ class Database:
             self.inbox_path: Path | None = path.with_name(f"{path.stem}-inbox{path.suffix}")
             self.hub = self._sqlite(path, pool_size)
             self.inbox = self._sqlite(self.inbox_path, pool_size)
-            self._writer = self._sqlite(path, 1, WRITER_KIB)
+            self._writer = self._sqlite(path, 1, WRITER)
             self._checkpointer = Checkpointer(path)
             self.inbox_checkpointer = Checkpointer(self.inbox_path)
         else:
@@ -95,7 +98,7 @@ class Database:
             **arguments,
         )
 
-    def _sqlite(self, path: Path, pool_size: int, cache_kib: int = READER_KIB) -> sa.Engine:
+    def _sqlite(self, path: Path, pool_size: int, pragmas: Sequence[str] = READER) -> sa.Engine:
         engine = self._engine(
             sa.URL.create("sqlite", database=str(path)),
             pool_size,
@@ -104,7 +107,7 @@ class Database:
 
         @sa.event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:
-            for pragma in (*_PRAGMAS, f"cache_size=-{cache_kib}"):
+            for pragma in (*_PRAGMAS, *pragmas):
                 connection.execute(f"PRAGMA {pragma}")
 
         @sa.event.listens_for(engine, "begin")
@@ -131,6 +134,7 @@ class Database:
                 yield connection
             return
         with self._turn, self._writer.connect() as raw:
+            self._checkpointer.wait()
             connection = raw.execution_options(sqlite_begin="IMMEDIATE")
             with _unwaiting(raw) if not waits_for_disk else nullcontext(), connection.begin():
                 yield connection

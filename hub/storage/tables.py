@@ -289,7 +289,6 @@ posting = sa.Table(
     sa.UniqueConstraint("member", "seq"),
     _partial("posting_reverses", "reverses", where="reverses is not null"),
     _partial("posting_event", "event", where="event is not null"),
-    _partial("posting_counts", "member", "occurred_at", where="kind in ('earn', 'adjust')"),
     sa.Index("posting_at", "posted_at"),
 )
 

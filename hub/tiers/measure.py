@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from hub.rules.tiers import Ladder
 from hub.storage import Lookup
 from hub.storage.tables import Instant, balance, leg, member, posting, purchase
+
+AHEAD = timedelta(days=1)
+"""How long before it happened something can have been posted at most: a source's clock may go before ours by minutes, and
+ours may have been put back since."""
 
 
 def measure(
@@ -22,11 +26,11 @@ def measure(
     """
     basis, start = ladder.basis, ladder.window(at)
     owner: dict[str, str] = {}
-    if basis.metric == "balance":
+    if start is None:  # a balance has no past
         rows = _BALANCES(connection, members, wallet=basis.wallet)
     elif basis.metric == "earned":
         owner = _with_merged(connection, members)
-        window = {"wallet": basis.wallet, "since": start, "until": at}
+        window = {"wallet": basis.wallet, "since": start, "until": at, "posted_since": start - AHEAD}
         rows = [*_EARNED(connection, owner, **window), *_REVERSED(connection, owner, **window)]
     else:
         metric = _SPEND if basis.metric == "spend" else _ORDERS
@@ -60,28 +64,34 @@ _MERGED = Lookup(
     sa.select(member.c.id, member.c.merged_into).where(member.c.merged_into.is_not(None)),
     member.c.merged_into,
 )
-_COUNTS = sa.text("posting.kind in ('earn', 'adjust')")  # as the index says it
 _GIVEN = -sa.func.sum(leg.c.delta)
+_BEFORE = posting.alias("before")
+_LAST_BEFORE = (
+    sa.select(sa.func.coalesce(sa.func.max(_BEFORE.c.seq), 0))
+    .where(_BEFORE.c.member == member.c.id, _BEFORE.c.posted_at < sa.bindparam("posted_since", type_=Instant))
+    .scalar_subquery()
+)
+# A member's postings have their numbers in the order of time: what is older than the window is not read.
+_POSTED = member.join(posting, sa.and_(posting.c.member == member.c.id, posting.c.seq > _LAST_BEFORE))
+_COUNTS = sa.and_(
+    sa.text("posting.kind in ('earn', 'adjust')"), _window(posting.c.occurred_at), leg.c.wallet == _WALLET
+)
 _EARNED = Lookup(
-    sa.select(posting.c.member, _GIVEN.label("amount"))
-    .join(leg, leg.c.posting == posting.c.id)
-    .where(
-        _COUNTS,
-        _window(posting.c.occurred_at),
-        leg.c.wallet == _WALLET,
-        sa.text("leg.bucket in ('issued', 'adjusted')"),
-    )
-    .group_by(posting.c.member),
-    posting.c.member,
+    sa.select(member.c.id.label("member"), _GIVEN.label("amount"))
+    .select_from(_POSTED.join(leg, leg.c.posting == posting.c.id))
+    .where(_COUNTS, sa.text("leg.bucket in ('issued', 'adjusted')"))
+    .group_by(member.c.id),
+    member.c.id,
 )
 _TAKES = posting.alias("takes")
 _REVERSED = Lookup(
-    sa.select(posting.c.member, _GIVEN.label("amount"))
-    .join(_TAKES, _TAKES.c.reverses == posting.c.id)
-    .join(leg, leg.c.posting == _TAKES.c.id)
-    .where(_COUNTS, _window(posting.c.occurred_at), leg.c.wallet == _WALLET, leg.c.bucket == "reversed")
-    .group_by(posting.c.member),
-    posting.c.member,
+    sa.select(member.c.id.label("member"), _GIVEN.label("amount"))
+    .select_from(
+        _POSTED.join(_TAKES, _TAKES.c.reverses == posting.c.id).join(leg, leg.c.posting == _TAKES.c.id)
+    )
+    .where(_COUNTS, leg.c.bucket == "reversed")
+    .group_by(member.c.id),
+    member.c.id,
 )
 _BALANCES = Lookup(
     sa.select(

@@ -51,7 +51,7 @@ def test_a_database_without_tables_says_what_to_do(hub):
 
 
 def test_upgrade_says_what_moved_and_then_has_nothing_to_do(hub):
-    assert hub("db", "upgrade").out.splitlines() == ["inbox: empty -> 0002", "hub: empty -> 0014"]
+    assert hub("db", "upgrade").out.splitlines() == ["inbox: empty -> 0002", "hub: empty -> 0015"]
     assert hub("db", "upgrade").out == "nothing to do\n"
     assert [row["state"] for row in hub("db", "status", "--json").rows] == ["ok", "ok"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from hub import desk
 from hub.people import merging
 from hub.storage.tables import activity, identity, member, member_tier, outbox, tier_change
-from hub.tiers import history
+from hub.tiers import history, standing
 from tests.levelled import (
     DOWN,
     NOON,
@@ -97,6 +98,22 @@ def test_what_is_older_than_the_period_does_not_count(open_bench):  # B17, in th
     assert tier(bench) == ""
     bench.play("app", "purchase.paid", order("A3", 1, "2026-11-21T11:00:00Z"))
     assert changes(bench) == [("bronze", "silver", 500)]
+
+
+def test_what_was_posted_before_the_period_is_not_even_read(
+    open_bench,
+):  # however long somebody has been a member
+    bench = open_bench()
+    bench.play("app", "purchase.paid", order("A1", 400))
+    bench.clock.now = datetime(2027, 11, 22, 12, 0, tzinfo=UTC)  # a year and a day later
+    bench.play("app", "purchase.paid", order("A2", 499, "2027-11-22T12:00:00Z"))
+    # Of a moment before the period, from a clock that goes after ours, and posted in it.
+    bench.play("app", "purchase.paid", order("A3", 400, "2026-11-22T11:00:00Z"))
+    assert tier(bench) == ""
+    bench.play("app", "purchase.paid", order("A4", 1, "2027-11-22T12:00:00Z"))
+    assert changes(bench) == [("bronze", "silver", 500)]
+    if bench.hub.database.is_sqlite:
+        assert plans_of_measuring(bench) == ["SEARCH posting USING INDEX (member=? AND seq>?)"] * 2
 
 
 @pytest.mark.parametrize(
@@ -275,3 +292,23 @@ def test_a_merge_brings_purchases_earnings_and_the_higher_level_along(open_bench
     sums = rows(bench, sa.select(activity.c.member, activity.c.orders).order_by(activity.c.orders))
     assert [tuple(row) for row in sums] == [(silver, 1), (bronze, 2)]
     sound(bench)
+
+
+def plans_of_measuring(bench):
+    """Return how SQLite finds the postings that are summed, for each of the queries that do."""
+    asked = []
+    with bench.hub.database.read() as tx:
+        who = tx.scalar(sa.select(member.c.id))
+        sa.event.listen(tx, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+        standing(tx, bench.hub.programs.current.ladder, who, bench.clock.now, "EUR")
+        plans = [
+            tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given).all()
+            for sql, given in asked[:]
+            if "leg" in sql
+        ]
+    return [
+        re.sub("USING INDEX [a-z_0-9]+", "USING INDEX", step.detail)
+        for plan in plans
+        for step in plan
+        if step.detail.startswith("SEARCH posting")
+    ]

@@ -1,0 +1,10 @@
+"""What a member earned in a period is found by the numbers of their postings: each had to be kept in two orders."""
+
+from alembic import op
+
+revision = "0015"
+down_revision = "0014"
+
+
+def upgrade() -> None:
+    op.drop_index("posting_counts", "posting")
