@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import random
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -55,6 +56,14 @@ def test_the_published_vector_of_hmac_sha256_holds():
     expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     assert hmac_digest(b"Jefe", b"what do ya want for nothing?").hex() == expected
     check_hmac(b"what do ya want for nothing?", expected, [b"Jefe"])
+
+
+@pytest.mark.parametrize("size", [0, 1, 2046, 2047, 2048, 4094, 4095, 2**16, 2**16 + 1, 200_000])
+def test_a_digest_is_of_the_whole_message(size):  # hashed piece by piece
+    message = random.Random(size).randbytes(size)
+    for algorithm in ("sha1", "sha256", "sha512"):
+        assert hmac_digest(SECRET, message, algorithm) == hmac.digest(SECRET, message, algorithm)
+    assert body_digest(message) == hashlib.sha256(message).digest()
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
