@@ -290,6 +290,9 @@ posting = sa.Table(
     _partial("posting_reverses", "reverses", where="reverses is not null"),
     _partial("posting_event", "event", where="event is not null"),
     sa.Index("posting_at", "posted_at"),
+    _partial("posting_counts", "member", "occurred_at", where="kind in ('earn', 'adjust')").ddl_if(
+        dialect="postgresql"
+    ),
 )
 
 leg = sa.Table(

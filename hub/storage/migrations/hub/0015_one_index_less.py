@@ -1,4 +1,4 @@
-"""What a member earned in a period is found by the numbers of their postings: each had to be kept in two orders."""
+"""On SQLite what a member earned in a period is found by the numbers of their postings: each had to be kept in two orders."""
 
 from alembic import op
 
@@ -7,4 +7,5 @@ down_revision = "0014"
 
 
 def upgrade() -> None:
-    op.drop_index("posting_counts", "posting")
+    if op.get_bind().dialect.name == "sqlite":
+        op.drop_index("posting_counts", "posting")
