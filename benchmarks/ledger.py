@@ -28,6 +28,7 @@ from hub.ids import new_id
 from hub.ledger import Book, balances, earn_key, last_postings, open_lots, verify
 from hub.members import person
 from hub.members.consents import standing
+from hub.running import spare_the_collector
 from hub.storage import Database, Many
 from hub.storage.migrations import upgrade
 from hub.storage.tables import event, member
@@ -47,6 +48,7 @@ KEEPS = {"sqlite": 0.85, "postgresql": 0.75}
 
 
 def measure(report: Report, postings: int = POSTINGS, members: int = MEMBERS) -> None:
+    spare_the_collector()  # as every process that serves or works
     for engine in ("sqlite", "postgresql"):
         with TemporaryDirectory(prefix="hub-benchmarks-") as name:
             if engine == "sqlite":

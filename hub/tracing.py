@@ -56,6 +56,8 @@ class Trace(NamedTuple):
 
 def valid(traceparent: str) -> str:
     """Return a `traceparent` as it is kept: of 55 characters, or empty where it is none."""
+    if not traceparent:
+        return ""
     head, rest = traceparent[:LENGTH], traceparent[LENGTH:]
     if _FORM.fullmatch(head) and (not rest or (rest[0] == "-" and _LATER.match(head))):
         return head

@@ -12,14 +12,14 @@ from hub.inbox.row import BODY, Row, compress
 from hub.storage import Database
 from hub.storage.database import INBOX_WRITER
 
-COLUMNS = "id, connection, delivery_id, received_at, method, url, headers, size, verdict"
+COLUMNS = "connection, delivery_id, received_at, method, url, headers, size, verdict"
 
 
 class SqliteStore:
     """One connection, used by the writer's thread alone.
 
-    Ids are given out under the write lock, so that their order is the order of commits: a reader that
-    remembers the last id it saw misses nothing.
+    SQLite gives out ids one after the other, under the write lock, so that their order is the order of commits: a
+    reader that remembers the last id it saw misses nothing.
     """
 
     unavailable = (sqlite3.OperationalError,)
@@ -55,20 +55,21 @@ class SqliteStore:
         return new
 
     def _insert(self, cursor: sqlite3.Cursor, rows: Sequence[Row], frames: Sequence[bytes]) -> list[bool]:
-        first = (cursor.execute("SELECT max(id) FROM inbox").fetchone()[0] or 0) + 1
-        ids = range(first, first + len(rows))
-        values = [value for id_, row in zip(ids, rows, strict=True) for value in (id_, *row[:BODY])]
-        cursor.execute(_insert_inbox(len(rows)), values)
-        new = [True] * len(rows)
-        if cursor.rowcount < len(rows):
-            stored = {id_ for (id_,) in cursor.execute("SELECT id FROM inbox WHERE id >= ?", (first,))}
-            new = [id_ in stored for id_ in ids]
-        bodies = [
-            v for id_, frame, is_new in zip(ids, frames, new, strict=True) if is_new for v in (id_, frame)
-        ]
+        cursor.execute(_insert_inbox(len(rows)), [value for row in rows for value in row[:BODY]])
+        count, last = cursor.rowcount, cursor.lastrowid or 0
+        ids: list[int | None] = list(range(last - len(rows) + 1, last + 1))
+        if count < len(rows):
+            ids = self._ids(cursor, rows, last - count) if count else [None] * len(rows)
+        bodies = [v for id_, frame in zip(ids, frames, strict=True) if id_ is not None for v in (id_, frame)]
         if bodies:
             cursor.execute(_insert_bodies(len(bodies) // 2), bodies)
-        return new
+        return [id_ is not None for id_ in ids]
+
+    def _ids(self, cursor: sqlite3.Cursor, rows: Sequence[Row], after: int) -> list[int | None]:
+        """Return the ids of rows of which some were there before, or are among them twice: None for each of these."""
+        found = cursor.execute("SELECT connection, delivery_id, id FROM inbox WHERE id > ?", (after,))
+        new = {(connection, delivery): id_ for connection, delivery, id_ in found}
+        return [new.pop((row.connection, row.delivery_id), None) for row in rows]
 
     def close(self) -> None:
         self._connection.close()

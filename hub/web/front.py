@@ -71,21 +71,6 @@ class Soon:
         self.stored = self._inbox.put_soon(row)
 
 
-class _Reading:
-    """A body on its way in."""
-
-    __slots__ = ("given_up", "since", "task")
-
-    def __init__(self) -> None:
-        self.since = monotonic()
-        self.task = asyncio.current_task()
-        self.given_up = False
-
-    def give_up(self) -> None:
-        assert self.task
-        self.given_up = self.task.cancel()
-
-
 class Front:
     """The RSGI application of a hub.
 
@@ -99,7 +84,9 @@ class Front:
         self._hub = app.hub
         self._close = close
         self._pool = ThreadPoolExecutor(THREADS, "hub-web")
-        self._reading: set[_Reading] = set()
+        self._reading: dict[asyncio.Task[Any], float] = {}
+        """Bodies on their way in, by who waits for them: since when."""
+        self._given_up: set[asyncio.Task[Any]] = set()
         self._glancing = False
         self._under_way = 0
         self._ending = False
@@ -164,34 +151,37 @@ class Front:
         most = self._hub.max_body
         try:
             length = declared_length(headers.get("Content-Length"), most)
-            reading = self._begin_reading()
+            task = self._begin_reading()
             try:
                 body = await (_up_to(most, protocol) if length is None else protocol())
             finally:
-                self._reading.discard(reading)
+                del self._reading[task]
             return whole(body, length, most)
         except Unreadable as error:
             return error
         except asyncio.CancelledError:
-            if reading.given_up:
+            if task in self._given_up:
+                self._given_up.discard(task)
                 return Unreadable(408, "too_slow")
             raise
         except Exception:  # noqa: BLE001 - the sender hung up; Granian has several errors for it
             return Unreadable(400, "cut_short")
 
-    def _begin_reading(self) -> _Reading:
+    def _begin_reading(self) -> asyncio.Task[Any]:
         if not self._glancing:
             self._glancing = True
             asyncio.get_running_loop().call_later(GLANCE_S, self._give_up)
-        reading = _Reading()
-        self._reading.add(reading)
-        return reading
+        task = asyncio.current_task()
+        assert task
+        self._reading[task] = monotonic()
+        return task
 
     def _give_up(self) -> None:
         """End the reading of bodies that take too long. One look now and then, instead of a timer for each."""
         late = monotonic() - BODY_S
-        for reading in [each for each in self._reading if each.since < late]:
-            reading.give_up()
+        for task in [task for task, since in self._reading.items() if since < late]:
+            if task.cancel():
+                self._given_up.add(task)
         self._glancing = bool(self._reading)
         if self._glancing:
             asyncio.get_running_loop().call_later(GLANCE_S, self._give_up)
