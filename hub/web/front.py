@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from math import inf
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +33,7 @@ BODY_S = 30.0
 """How long a body may take to arrive."""
 GLANCE_S = 1.0
 """Between two looks for bodies that take too long."""
+GIVEN_UP = inf
 DRAIN_S = 20.0
 """How long requests under way have when the server ends."""
 
@@ -85,8 +87,7 @@ class Front:
         self._close = close
         self._pool = ThreadPoolExecutor(THREADS, "hub-web")
         self._reading: dict[asyncio.Task[Any], float] = {}
-        """Bodies on their way in, by who waits for them: since when."""
-        self._given_up: set[asyncio.Task[Any]] = set()
+        """Since when who waits for a body; GIVEN_UP: too long."""
         self._glancing = False
         self._under_way = 0
         self._ending = False
@@ -154,16 +155,15 @@ class Front:
             task = self._begin_reading()
             try:
                 body = await (_up_to(most, protocol) if length is None else protocol())
+            except asyncio.CancelledError:
+                if self._reading[task] == GIVEN_UP:
+                    return Unreadable(408, "too_slow")
+                raise
             finally:
                 del self._reading[task]
             return whole(body, length, most)
         except Unreadable as error:
             return error
-        except asyncio.CancelledError:
-            if task in self._given_up:
-                self._given_up.discard(task)
-                return Unreadable(408, "too_slow")
-            raise
         except Exception:  # noqa: BLE001 - the sender hung up; Granian has several errors for it
             return Unreadable(400, "cut_short")
 
@@ -181,7 +181,7 @@ class Front:
         late = monotonic() - BODY_S
         for task in [task for task, since in self._reading.items() if since < late]:
             if task.cancel():
-                self._given_up.add(task)
+                self._reading[task] = GIVEN_UP
         self._glancing = bool(self._reading)
         if self._glancing:
             asyncio.get_running_loop().call_later(GLANCE_S, self._give_up)
