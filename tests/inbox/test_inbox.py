@@ -137,17 +137,22 @@ def test_one_delivery_from_64_threads_is_stored_once(database, make_inbox):
     assert (len(stored(database)), bodies(database)) == (1, 1)
 
 
-def test_equal_deliveries_in_one_batch_are_stored_once_and_leave_no_orphan_body(database):
-    store = SqliteStore(database) if database.is_sqlite else PostgresqlStore(database)
+def test_equal_deliveries_in_one_batch_are_stored_once_and_each_with_its_own_body(database):
+    kind = SqliteStore if database.is_sqlite else PostgresqlStore
+    store, other = kind(database), kind(database)
     try:
-        batch = [row("d-1", b"first"), row("d-2"), row("d-1", b"second"), row("d-3")]
+        batch = [row("d-1", b"one"), row("d-2", b"two"), row("d-1", b"another"), row("d-3", b"three")]
         assert store.write(batch) == [True, True, False, True]
-        assert store.write([row("d-3"), row("d-1", b"third")]) == [False, False]
-        assert store.write([row("d-4"), row("d-3")]) == [True, False]
+        assert other.write([row("d-3", b"another"), row("d-1", b"another")]) == [False, False]
+        assert other.write([row("d-4", b"four"), row("d-3", b"another")]) == [True, False]
+        assert store.write([row("d-2", b"another"), row("d-5", b"five")]) == [False, True]
+        assert store.write([row("d-4", b"another")]) == [False]
     finally:
         store.close()
-    assert {r.delivery_id: r.webhook.body for r in stored(database)}["d-1"] == b"first"
-    assert (len(stored(database)), bodies(database)) == (4, 4)
+        other.close()
+    kept = {r.delivery_id: r.webhook.body for r in stored(database)}
+    assert kept == {"d-1": b"one", "d-2": b"two", "d-3": b"three", "d-4": b"four", "d-5": b"five"}
+    assert (len(stored(database)), bodies(database)) == (5, 5)
 
 
 def test_any_number_of_rows_up_to_the_most_fits_one_commit(database):
