@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from hub.ids import new_id
+from hub.inbox.sqlite import SqliteStore
 from hub.storage import insert_new
 from hub.storage.migrations import current, head, upgrade
 from hub.storage.tables import HUB, INBOX, cursor, from_us, posting, to_us, version
@@ -119,3 +120,14 @@ def test_a_commit_waits_for_the_disk_unless_what_it_holds_can_be_made_again(sqli
     with suppress(RuntimeError), sqlite.write(waits_for_disk=False):
         raise RuntimeError
     assert waiting() == waits
+
+
+def test_what_a_statement_might_take_back_is_kept_in_memory_where_much_is_written(database):
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL keeps no such copies")
+    store = SqliteStore(database)
+    with database.write() as tx, database.read() as reading:
+        kept = [connection.exec_driver_sql("PRAGMA temp_store").scalar() for connection in (tx, reading)]
+    inbox = store._connection.execute("PRAGMA temp_store").fetchone()
+    store.close()
+    assert (kept, inbox) == ([2, 0], (2,))  # in memory; readers may sort more than fits there

@@ -34,6 +34,7 @@ BODY_S = 30.0
 GLANCE_S = 1.0
 """Between two looks for bodies that take too long."""
 GIVEN_UP = inf
+"""Since when a body is read whose reader was told to stop: never late again."""
 DRAIN_S = 20.0
 """How long requests under way have when the server ends."""
 

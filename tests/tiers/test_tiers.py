@@ -116,6 +116,14 @@ def test_what_was_posted_before_the_period_is_not_even_read(
         assert plans_of_measuring(bench) == ["SEARCH posting USING INDEX (member=? AND seq>?)"] * 2
 
 
+def test_what_was_posted_a_moment_before_the_period_may_have_happened_in_it(open_bench):
+    bench = open_bench()
+    bench.play("app", "purchase.paid", order("A1", 300, "2026-11-21T12:04:00Z"))  # by a clock before ours
+    bench.clock.now = datetime(2027, 11, 21, 12, 2, tzinfo=UTC)
+    bench.play("app", "purchase.paid", order("A2", 200, "2027-11-21T12:02:00Z"))
+    assert changes(bench) == [("bronze", "silver", 500)]
+
+
 @pytest.mark.parametrize(
     ("refunds", "levels"),
     [
